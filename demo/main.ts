@@ -23,6 +23,7 @@ import { defaultFolder } from '#local/state-folder.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { type DemoOptions, demoOptions } from './arguments.ts';
+import { countInbox, isWhole, tellInbox } from './inbox.ts';
 import { planDemo } from './plan.ts';
 import { Progress } from './progress.ts';
 import { type DemoOutcome, playDemo } from './scenario.ts';
@@ -50,11 +51,12 @@ async function demo(options: DemoOptions, aws: Aws): Promise<boolean> {
     const { outcome, logFile } = await play(stack, options, progress);
     progress.say('verifying: clients’ log, MySQL, Redis and the provider’s books');
     const result = await verify(targetOf(stack.dir), { logs: [logFile], report: (line) => progress.say(`  ${line}`) });
-    const holds = result.holds && outcome.swallowed.length === 0;
-    const { swallowed } = outcome;
+    const { swallowed, readers } = outcome;
+    const inbox = await countInbox(stack.addresses.mail, readers);
+    const holds = result.holds && swallowed.length === 0 && isWhole(inbox);
     const operator = await tellStory(targetOf(stack.dir).mysqlUrl, outcome.deeds);
-    writeReport(options, result, { holds, durationMs: Date.now() - startedAtMs, swallowed, operator });
-    const story = ['', '  The operator', ...operator.map((sentence) => `  · ${sentence}`)];
+    writeReport(options, result, { holds, durationMs: Date.now() - startedAtMs, swallowed, operator, inbox });
+    const story = ['', '  The operator', ...operator.map((sentence) => `  · ${sentence}`), '', `  The inbox: ${tellInbox(inbox)}`];
     for (const line of [...story, ...linesOf(result), ...countLines(result), ...swallowed]) progress.say(line);
     progress.say(
       `\n${holds ? 'Every invariant holds.' : 'NOT everything holds.'} ` +
@@ -76,7 +78,8 @@ async function play(
   const api = new Api({ url: stack.addresses.api, log, connections: 96 });
   try {
     const operator = new Operator(await operatorOf(stack, api));
-    const world = { api, websocketUrl: stack.addresses.websocket, operator, log, progress };
+    const { api: apiUrl, websocket: websocketUrl, mail: inboxUrl } = stack.addresses;
+    const world = { api, apiUrl, websocketUrl, inboxUrl, operator, log, progress };
     const outcome = await playDemo(world, planDemo(options), options);
     return { outcome, logFile: log.file };
   } finally {

@@ -14,6 +14,7 @@ import type { ClientLog } from '#load/log.ts';
 import { seededRandom } from '#local/service/random.ts';
 import type { DemoOptions } from './arguments.ts';
 import { sendGarbage } from './garbage.ts';
+import { type Reader, verifyAddresses } from './inbox.ts';
 import type { Plan, PlannedRequest } from './plan.ts';
 import type { Progress } from './progress.ts';
 import { type Counters, follow, type OpenSale, Shopper } from './shopper.ts';
@@ -21,7 +22,10 @@ import type { Deed } from './story.ts';
 
 export interface DemoWorld {
   api: Api;
+  apiUrl: string;
   websocketUrl: string;
+  /** The page of the mail server. */
+  inboxUrl: string;
   operator: Operator;
   log: ClientLog;
   progress: Progress;
@@ -32,6 +36,8 @@ export interface DemoOutcome {
   swallowed: string[];
   /** What the operator did while customers were buying. */
   deeds: Deed[];
+  /** Who reads mail as well. */
+  readers: Reader[];
 }
 
 /** How many sign-ups are under way at once; the API hashes two passwords at a time. */
@@ -84,6 +90,7 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   const imported = await operator.importProducts(readFileSync(join(import.meta.dirname, 'products.csv'), 'utf8'));
   progress.say(`imported ${imported.created + imported.updated} products from demo/products.csv`);
   const accounts = await signUp(world, options);
+  const readers = await verifyAddresses(world.apiUrl, world.inboxUrl, accounts);
   const shoppers = accounts.map((account, index) => {
     const planned = plan.customers[index];
     if (!planned) throw new Error('there are more accounts than customers');
@@ -163,7 +170,7 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   await pLimit(signUpsAtOnce).map(accounts.slice(0, 100), (account) => account.notifications());
   for (const listener of listeners) listener.close();
   progress.end();
-  return { swallowed, deeds };
+  return { swallowed, deeds, readers };
 }
 
 /** Which sale plays which part; the only sale of a small demo plays all parts except the cancelled one. */

@@ -5,6 +5,7 @@
  * Invariant: it only adds what follows from the declarations, so that no list has to be kept in step with another by hand.
  * Loaded by the Serverless Framework when it packages; the local stack never loads it.
  */
+import { originsOf } from '#platform/security/origins.ts';
 import { dashboardBody } from './dashboard.ts';
 import { type Grant, grantOf, type Landscape, type Statement } from './uses.ts';
 
@@ -25,7 +26,10 @@ interface Serverless {
     service: string;
     functions: Record<string, FunctionDeclaration>;
     resources: { Resources: Resources };
-    provider: { compiledCloudFormationTemplate: { Resources: Resources } };
+    provider: {
+      httpApi: { cors: { allowedOrigins: string[] } };
+      compiledCloudFormationTemplate: { Resources: Resources };
+    };
   };
   getProvider(name: 'aws'): { getStage(): string; naming: { getNormalizedFunctionName(key: string): string } };
   configSchemaHandler: { defineFunctionProperties(provider: string, schema: object): void };
@@ -50,6 +54,8 @@ export default class HoldfastPlugin {
 
   #complete(): void {
     const { service, functions, resources } = this.#serverless.service;
+    const { cors } = this.#serverless.service.provider.httpApi;
+    cors.allowedOrigins = cors.allowedOrigins.flatMap(originsOf);
     const provider = this.#serverless.getProvider('aws');
     const stage = provider.getStage();
     const landscape: Landscape = { stage, queues: queuesIn(resources.Resources, `${service}-${stage}-`) };

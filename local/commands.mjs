@@ -79,6 +79,12 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
         aws,
       },
     },
+    storefront: {
+      entry: 'examples/storefront/main.ts',
+      does: "Starts a shop of its own behind which there is a Holdfast, with the shop's own login, until Ctrl-C.",
+      takes: 'about 20 seconds until it is up',
+      result: 'the addresses are on the screen; it begins afresh each time, in .local/storefront',
+    },
     test: {
       entry: 'test/run.ts',
       does: 'Runs the tests against databases, queues and a bus of its own.',

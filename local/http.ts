@@ -13,6 +13,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { applyEnvironment, handlerOf } from './function-host.ts';
+import { holdTo } from './origins.ts';
 import { type DeclaredFunction, readDeclared } from './serverless-config.ts';
 import { portFlag } from './service/command.ts';
 import { projectRoot } from './state-folder.ts';
@@ -53,7 +54,8 @@ function writeHandlerModules(functions: DeclaredFunction[]): void {
   }
 }
 
-function configuration(functions: DeclaredFunction[]): object {
+function configuration(functions: DeclaredFunction[], allowedOrigins: string[]): object {
+  const { httpApi } = declared.gateway;
   return {
     service: declared.service,
     frameworkVersion: '4',
@@ -65,6 +67,7 @@ function configuration(functions: DeclaredFunction[]): object {
       stage: declared.stage,
       region: declared.region,
       ...declared.gateway,
+      httpApi: { ...httpApi, cors: { ...(httpApi?.cors as object), allowedOrigins } },
     },
     functions: Object.fromEntries(
       functions.map(({ key, name, handler, timeoutSeconds, memoryMb, routes, websocketRoutes }) => [
@@ -95,6 +98,8 @@ const functions = declared.functions.filter(
   ({ routes, websocketRoutes }) => routes.length > 0 || websocketRoutes.length > 0,
 );
 applyEnvironment(functions);
+// What the environment of `npm start` says comes before what is declared.
+const allowedOrigins = holdTo(process.env.HOLDFAST_ORIGINS ?? '*');
 writeHandlerModules(functions);
 // A function that cannot be loaded fails now, not at its first request.
 await Promise.all(functions.map(async (one) => import(handlerOf(one).url)));
@@ -107,7 +112,7 @@ const Serverless = require('serverless/lib/serverless.js') as Serverless;
 const serverless = new Serverless({
   serviceDir: projectRoot,
   configurationFilename: 'serverless.yml',
-  configuration: configuration(functions),
+  configuration: configuration(functions, allowedOrigins),
   commands: ['offline', 'start'],
   options: {
     stage: declared.stage,

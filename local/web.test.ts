@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { join } from 'node:path';
 import { buildPages } from '#web/build.ts';
+import { projectRoot } from './state-folder.ts';
 import { startWeb } from './web.ts';
 
 const config = { api: 'http://127.0.0.1:3000', websocket: 'ws://127.0.0.1:3001' };
@@ -60,6 +63,22 @@ describe('the host of the pages', () => {
       .reduce((sum, [, file]) => sum + file.gzip.length, 0);
     const words = Math.max(sizeOf(/\/en-/), sizeOf(/\/ko-/));
     expect(sizeOf(/\/shop-/) + shared + words).toBeLessThan(50 * 1024);
+  });
+
+  it('pages of others may load <holdfast-sale>, which is as small as its README says', async () => {
+    const response = await fetch(`${web.url}/embed/holdfast-sale.js`);
+    const { headers } = response;
+    expect([response.status, headers.get('access-control-allow-origin')]).toEqual([200, '*']);
+    expect(headers.get('cache-control')).toBe('no-cache');
+    const files = await buildPages();
+    const script = files.get('/embed/holdfast-sale.js');
+    /** What it loads at once; the work for a challenge is loaded where one is asked for. */
+    const atOnce = [...`${script?.body}`.matchAll(/(?:from|import)"\.\/([^"]+)"/g)].map(([, name]) => `/embed/${name}`);
+    const size = [script, ...atOnce.map((path) => files.get(path))].reduce((sum, file) => sum + Number(file?.gzip.length), 0);
+    const readme = readFileSync(join(projectRoot, 'web', 'embed', 'README.md'), 'utf8');
+    const [, stated] = /less than (\d+) kB/.exec(readme) ?? [];
+    expect(size).toBeLessThan(1_000 * Number(stated));
+    expect(size).toBeGreaterThan(900 * Number(stated) - 1_000);
   });
 
   it('sends scripts compressed to whoever takes them so', async () => {

@@ -62,7 +62,7 @@ export async function startWeb(options: {
     ].join('; '),
   };
 
-  function send(request: IncomingMessage, response: ServerResponse, file: PageFile): void {
+  function send(request: IncomingMessage, response: ServerResponse, file: PageFile, more: object = {}): void {
     const zipped = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '') && file.gzip.length > 0;
     const body = zipped ? file.gzip : file.body;
     response.writeHead(200, {
@@ -71,6 +71,7 @@ export async function startWeb(options: {
       'content-length': body.length,
       'cache-control': file.immutable ? 'public, max-age=31536000, immutable' : 'no-cache',
       ...(zipped ? { 'content-encoding': 'gzip' } : {}),
+      ...more,
     });
     response.end(request.method === 'HEAD' ? undefined : body);
   }
@@ -88,6 +89,8 @@ export async function startWeb(options: {
     if (saleId && picture) return send(request, response, { ...fresh(coverPng(saleId), 'image/png'), immutable: true });
     const file = files.get(saleId || shopPaths.has(path) ? '/index.html' : path);
     if (!file) return refuse(response, 404, 'There is no such page.\n');
+    // A module of another page is loaded only where it says that it may be.
+    if (path.startsWith('/embed/')) return send(request, response, file, { 'access-control-allow-origin': '*' });
     if (!saleId) return send(request, response, file);
     const origin = `http://${request.headers.host ?? 'localhost'}`;
     const code = new URLSearchParams(query).get('code') ?? undefined;

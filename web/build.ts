@@ -2,8 +2,8 @@
  * The pages as a browser gets them: scripts bundled and minified, styles beside them, both under names that change with
  * their content, and HTML that names them.
  *
- * Invariant: what is under `/assets/` never changes under its name, so it may be kept for ever; HTML is asked for anew each
- * time. Called by the local web server.
+ * Invariant: what is under `/assets/` never changes under its name, so it may be kept for ever; HTML, and what pages of others
+ * load from `/embed/`, is asked for anew each time. Called by the local web server.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -32,27 +32,35 @@ const folder = import.meta.dirname;
 const pages = ['index.html', 'console.html'];
 const scripts = ['shop.tsx', 'console.tsx'];
 const plain = ['style.css', 'favicon.svg'];
+/** What pages of others load, so under a name that stays. */
+const embedded = ['embed/holdfast-sale.ts'];
 
 /** Builds the pages; the files by their paths. Throws if one cannot be built. */
 export async function buildPages(): Promise<Map<string, PageFile>> {
-  const built = await build({
+  const common = {
     absWorkingDir: folder,
-    entryPoints: scripts,
-    outdir: '/assets',
-    entryNames: '[name]-[hash]',
     chunkNames: '[name]-[hash]',
     bundle: true,
     splitting: true,
     format: 'esm',
     target: 'es2022',
-    jsx: 'automatic',
-    jsxImportSource: 'preact',
     charset: 'utf8',
     minify: true,
     metafile: true,
     write: false,
     logLevel: 'silent',
-  });
+  } as const;
+  const [built, embeds] = await Promise.all([
+    build({
+      ...common,
+      entryPoints: scripts,
+      outdir: '/assets',
+      entryNames: '[name]-[hash]',
+      jsx: 'automatic',
+      jsxImportSource: 'preact',
+    }),
+    build({ ...common, entryPoints: embedded, outdir: '/embed', entryNames: '[name]' }),
+  ]);
   const files = new Map<string, PageFile>();
   /** What the HTML calls a file, and where it lies. */
   const names = new Map<string, string>();
@@ -60,6 +68,7 @@ export async function buildPages(): Promise<Map<string, PageFile>> {
     files.set(path, { body, gzip: gzipSync(body), type: contentTypes[extname(path)] ?? '', immutable });
 
   for (const { path, contents } of built.outputFiles) add(path.replaceAll('\\', '/'), Buffer.from(contents), true);
+  for (const { path, contents } of embeds.outputFiles) add(path.replaceAll('\\', '/'), Buffer.from(contents), false);
   for (const [path, { entryPoint, cssBundle }] of Object.entries(built.metafile.outputs)) {
     if (!entryPoint) continue;
     names.set(`/${entryPoint.replace(/\.tsx$/, '.js')}`, `/assets/${basename(path)}`);

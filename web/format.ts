@@ -28,7 +28,7 @@ const lengths = [
 /** Formats for a language tag. `now` is the time by the server. */
 export function formatFor(
   locale: string,
-  words: Words,
+  words: Pick<Words, 'time'>,
   now: () => number,
   minorDigits: Readonly<Record<string, number>> = {},
 ): Format {

@@ -66,7 +66,7 @@ export interface Client {
   /** Buys one reservation or many, all with one payment. */
   buy(request: PurchaseRequest, options?: SendOptions): Promise<PurchaseAccepted>;
   /** Waits until it is known what became of a payment, the customer's confirmation included. */
-  waitForPayment(purchase: PurchaseAccepted | Purchase, options?: PaymentOptions): Promise<Purchase>;
+  waitForPayment(purchase: Pick<PurchaseAccepted, 'purchaseId'>, options?: PaymentOptions): Promise<Purchase>;
   /** Hears everything that is pushed to this customer. Gives what ends it. */
   listen(hear: (news: News) => void): () => void;
   /** Hears of the stock and the phase of a sale; of one that asks for a code, with it. Gives what ends it. */

@@ -139,7 +139,7 @@ describe(decisions, () => {
 
 describe('the README of a room', () => {
   const rooms = [
-    ...['bench', 'demo', 'functions', 'infra', 'lib', 'load', 'local', 'test', 'web'],
+    ...['bench', 'demo', 'examples', 'functions', 'infra', 'lib', 'load', 'local', 'test', 'web'],
     ...foldersIn('lib').filter((folder) => folder !== 'lib/migrations'),
     ...foldersIn('lib/platform'),
   ];

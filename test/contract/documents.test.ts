@@ -109,9 +109,9 @@ describe('generators', () => {
       try {
         const file = join(folder, 'openapi.json');
         writeFileSync(file, text);
-        const leftOut = await generateClient(file, join(folder, 'client'));
-        if (leftOut === undefined) return;
-        expect(leftOut).toEqual([]);
+        const made = await generateClient(file, join(folder, 'client'));
+        if (made === undefined) return;
+        expect(made.leftOut).toEqual([]);
         const modules = readdirSync(join(folder, 'client', 'api'), { recursive: true, encoding: 'utf8' })
           .filter((name) => name.endsWith('.py') && !name.endsWith('__init__.py'))
           .map((name) => readFileSync(join(folder, 'client', 'api', name), 'utf8'));

@@ -8,6 +8,7 @@ import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { metrics } from '#platform/kernel/metrics.ts';
 import { maxReceiveCount } from '#platform/kernel/time-limits.ts';
+import { originsOf } from '#platform/security/origins.ts';
 import { lintTemplate } from '../support/cfn-lint.ts';
 import { type Package, type Properties, packaged, packagedStage, packagingLimitMs } from '../support/package.ts';
 
@@ -71,6 +72,15 @@ describe('the template', () => {
     );
     const text = JSON.stringify(made.resources);
     expect(text).not.toMatch(/127\.0\.0\.1|localhost|000000000000|holdfast-local|AWS_ENDPOINT_URL|\.local\b/);
+  });
+
+  test('lets pages of the same origins call and connect, those of the list', () => {
+    const cors = ofType('AWS::ApiGatewayV2::Api').flatMap(([, { CorsConfiguration }]) => CorsConfiguration ?? []);
+    expect(cors.map(({ AllowOrigins }) => AllowOrigins)).toEqual([
+      ['https://shop.example.com', 'https://www.example.com'],
+    ]);
+    const { HOLDFAST_ORIGINS } = functionNamed('websocket-connect').Environment.Variables;
+    expect(originsOf(HOLDFAST_ORIGINS)).toEqual(cors[0].AllowOrigins);
   });
 
   test('retains resources that hold data', () => {

@@ -19,12 +19,12 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
-import { Webhook } from 'standardwebhooks';
 import { type Client, type ClientOptions, createClient, type LinkState, type News, Problem } from '#client/index.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';
 import { TroubledProxy } from '../chaos/proxy.ts';
+import { confirmAtBank } from '../support/bank.ts';
 import { solve } from '../support/proof-of-work.ts';
 import { closeBeds, type RunningBed, runningBed } from '../support/running-bed.ts';
 
@@ -114,30 +114,6 @@ const refusalOf = (call: Promise<unknown>) =>
 
 const units = async (client: Client, saleId: string, quantity = 1) =>
   client.waitForDecision(await client.reserve(saleId, { quantity }));
-
-/** Confirms a payment at the provider, and tells the bed of it as the provider's webhook would. */
-async function confirm(purchaseId: string, url: string): Promise<void> {
-  const { registry } = running.bed;
-  const body = new URLSearchParams({ decision: 'confirm' });
-  expect((await fetch(url, { method: 'POST', body })).status).toBe(200);
-  const authorization = `Bearer ${registry['secret/payment-api-key']}`;
-  const asked = await fetch(new URL(`/v1/charges/${purchaseId}`, url), { headers: { authorization } });
-  const charge = (await asked.json()) as { id: string };
-  const data = { ...charge, chargeId: charge.id };
-  const payload = JSON.stringify({ type: 'payment.captured', timestamp: new Date().toISOString(), data });
-  const at = new Date();
-  const headers = {
-    'webhook-id': crypto.randomUUID(),
-    'webhook-timestamp': `${Math.floor(at.getTime() / 1_000)}`,
-  };
-  const signature = new Webhook(`${registry['secret/payment-webhook']}`).sign(headers['webhook-id'], at, payload);
-  const told = await fetch(`${running.api}/webhooks/payments`, {
-    method: 'POST',
-    headers: { ...headers, 'webhook-signature': signature, 'content-type': 'application/json' },
-    body: payload,
-  });
-  expect(told.status).toBe(200);
-}
 
 describe('the package', () => {
   let folder: string;
@@ -327,7 +303,7 @@ test(
       signal: failed.signal,
       onAction({ url }) {
         told.push(url);
-        confirm(purchase.purchaseId, url).catch((error: unknown) => failed.abort(error));
+        confirmAtBank(running, purchase.purchaseId, url).catch((error: unknown) => failed.abort(error));
       },
     });
     expect([paid.state, paid.amount.amountMinor, paid.items.map((item) => item.units)]).toEqual([

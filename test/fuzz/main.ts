@@ -257,7 +257,8 @@ try {
     (sum, [status, count]) => sum + (Number(status) >= 500 ? count : 0),
     0,
   );
-  const leftOut = await generateClient(join(folder, 'openapi.json'), join(folder, 'python-client'));
+  const made = await generateClient(join(folder, 'openapi.json'), join(folder, 'python-client'));
+  const leftOut = made?.leftOut;
   if (leftOut === undefined) say('A Python client was not generated: its generator could not be had.');
   else if (leftOut.length > 0) say(`The Python client leaves out:\n${leftOut.join('\n')}`);
   else say('A Python client was generated from the document and leaves nothing out.');

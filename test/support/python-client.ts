@@ -8,8 +8,15 @@ import { fromPypi } from './from-pypi.ts';
 const version = '0.29.1';
 const run = promisify(execFile);
 
-/** Generates it into a folder. What its generator left out, a line each; undefined if it cannot be had. */
-export async function generateClient(document: string, folder: string): Promise<string[] | undefined> {
+export interface PythonClient {
+  /** What its generator left out, a line each. */
+  leftOut: string[];
+  /** A Python that has what the client needs. */
+  python: string;
+}
+
+/** Generates it into a folder, whose name is the package's; undefined if its generator cannot be had. */
+export async function generateClient(document: string, folder: string): Promise<PythonClient | undefined> {
   const program = (programs: string) => join(programs, 'openapi-python-client');
   const works = (programs: string) =>
     run(program(programs), ['--version']).then(
@@ -27,5 +34,6 @@ export async function generateClient(document: string, folder: string): Promise<
   );
   const args = ['generate', '--path', document, '--output-path', folder, '--meta', 'none', '--config', config];
   const { stdout, stderr } = await run(program(programs), args, { maxBuffer: 64 * 1_024 * 1_024 });
-  return [...`${stdout}\n${stderr}`.matchAll(/^.*(?:WARNING|ERROR|Unable to parse).*$/gm)].map(([line]) => line);
+  const leftOut = [...`${stdout}\n${stderr}`.matchAll(/^.*(?:WARNING|ERROR|Unable to parse).*$/gm)];
+  return { leftOut: leftOut.map(([line]) => line), python: join(programs, 'python') };
 }

@@ -14,6 +14,7 @@ import type { Deps } from '#platform/environment/deps.ts';
 import { type Code, type closingCodes, codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Tokens, VerifiedCaller } from '#platform/security/access-token.ts';
+import { mayConnectFrom } from '#platform/security/origins.ts';
 import { sharedTokens } from './authentication.ts';
 import { correlated, dependencies } from './dependencies.ts';
 import { InvalidJson, parseJson } from './json.ts';
@@ -40,11 +41,17 @@ export type WebSocketHandler = (
 
 type Answer = { statusCode: number; headers?: Record<string, string>; body?: string };
 
-/** Wraps a verb that runs when a client connects. A refusal, a fault or an invalid token rejects the connection. */
+/**
+ * Wraps a verb that runs when a client connects. A refusal, a fault, an invalid token or a page of an origin that may not call
+ * rejects the connection.
+ */
 export function connectHandler(
   run: (connection: Connection & { caller: VerifiedCaller }) => Promise<undefined | Refusal>,
 ): WebSocketHandler {
   return webSocketHandler(async (event, deps) => {
+    if (!mayConnectFrom(originOf(event), process.env.HOLDFAST_ORIGINS ?? '*')) {
+      return problem(refuse('forbidden', 'Pages of this origin may not connect.'));
+    }
     const tokens = await sharedTokens(deps);
     const caller = await tokens.verify(tokenOf(event));
     // Within the clock tolerance an expired token would open a connection that is over already.
@@ -118,6 +125,12 @@ function problemOnError(): MiddlewareObj<APIGatewayProxyWebsocketEventV2, Answer
 function tokenOf(event: APIGatewayProxyWebsocketEventV2): string {
   const query = (event as { queryStringParameters?: Record<string, string | undefined> | null }).queryStringParameters;
   return query?.token ?? '';
+}
+
+/** From which page a browser connects; other programs say nothing. The case of the name is the client's. */
+function originOf(event: APIGatewayProxyWebsocketEventV2): string | undefined {
+  const { headers = {} } = event as { headers?: Record<string, string | undefined> };
+  return Object.entries(headers).find(([name]) => name.toLowerCase() === 'origin')?.[1];
 }
 
 function read<Message>(event: APIGatewayProxyWebsocketEventV2, shape: z.ZodType<Message>): Message | Refusal {

@@ -1,0 +1,151 @@
+/**
+ * The shop: pages for customers who are signed in to it, its orders, and what Holdfast tells it. Its server calls Holdfast with
+ * an API key; no key and no token of Holdfast is ever in a browser.
+ */
+import { createServer } from 'node:http';
+import { Webhook, WebhookVerificationError } from 'standardwebhooks';
+import { Problem } from '#client/index.ts';
+import { openHoldfast } from './holdfast.ts';
+import type { Introduced } from './introduce.ts';
+import { openLogin, type Visitor } from './login.ts';
+import { type Order, openOrders, type Orders } from './orders.ts';
+import { buildPage } from './page/build.ts';
+import { closer, listen, requestOf, send, TooLarge } from './web.ts';
+
+export interface ShopOptions extends Introduced {
+  port: number;
+  /** The HTTP API of Holdfast. */
+  api: string;
+  /** The shop's own OpenID provider. */
+  issuer: string;
+  clientId: string;
+  clientSecret: string;
+}
+
+export interface Shop {
+  url: string;
+  close(): Promise<void>;
+}
+
+/** Where browsers come back to from the provider, and where webhooks arrive. */
+export const signedInPath = '/signed-in';
+export const webhooksPath = '/holdfast-webhooks';
+/** Calls of the page that go on to Holdfast. */
+const passedPath = '/holdfast';
+/** Who may give money back. */
+const staff = 'staff';
+
+/** Holdfast waits five seconds for an answer to a webhook. */
+const hearWithinMs = 4_000;
+
+const json = (body: unknown, status = 200) => Response.json(body, { status });
+const problem = (status: number, code: string, title: string) => json({ status, code, title }, status);
+
+/** Starts the shop on 127.0.0.1. */
+export async function startShop(options: ShopOptions): Promise<Shop> {
+  const { port, api, apiKey, webhookSecret, saleId, issuer, clientId, clientSecret } = options;
+  const url = `http://127.0.0.1:${port}`;
+  const login = await openLogin({ issuer, clientId, clientSecret, redirectUri: url + signedInPath });
+  const holdfast = openHoldfast(api, apiKey);
+  const orders = openOrders(holdfast);
+  const page = await buildPage();
+
+  async function answer(request: Request): Promise<Response> {
+    const { pathname: path } = new URL(request.url);
+    const line = `${request.method} ${path}`;
+    if (line === `POST ${webhooksPath}`) return hear(request, webhookSecret, orders);
+    if (isFromElsewhere(request, url)) return problem(403, 'forbidden', 'Only pages of this shop may do that');
+    const file = request.method === 'GET' ? page.get(path) : undefined;
+    if (file) return new Response(file.body, { headers: { ...pageHeaders, 'content-type': file.type } });
+    if (line === 'GET /sign-in') return login.begin();
+    if (line === `GET ${signedInPath}`) return login.finish(request);
+    if (line === 'POST /sign-out') return login.end(request);
+    const visitor = login.visitorOf(request);
+    if (line === 'GET /about') return json({ saleId, visitor: visitor ?? null, isStaff: visitor?.customer === staff });
+    if (!visitor) return problem(401, 'unauthenticated', 'Sign in to the shop');
+    if (path.startsWith(`${passedPath}/`)) {
+      const passed = holdfast.pass(request, path.slice(passedPath.length), visitor.customer);
+      return (await passed) ?? problem(404, 'not_found', 'The page makes no such call');
+    }
+    return order(line, request, visitor);
+  }
+
+  async function order(line: string, request: Request, { customer }: Visitor): Promise<Response> {
+    const isStaff = customer === staff;
+    if (line === 'GET /orders') return json({ items: (isStaff ? orders.all() : orders.of(customer)).map(shown) });
+    if (line === 'POST /orders') {
+      const { reservationId, card } = fields(await request.json().catch(() => undefined));
+      if (typeof reservationId !== 'string' || typeof card !== 'string') {
+        return problem(400, 'invalid_input', 'Say which reservation, and which card');
+      }
+      return json(shown(await orders.place(customer, reservationId, card)), 201);
+    }
+    const [, orderId] = /^POST \/orders\/([\w-]+)\/refund$/.exec(line) ?? [];
+    const known = isStaff && orderId ? orders.find(orderId) : undefined;
+    if (!known) return problem(404, 'not_found', 'There is no such thing');
+    const { units } = fields(await request.json().catch(() => undefined));
+    if (typeof units !== 'number') return problem(400, 'invalid_input', 'Say how many');
+    await orders.refund(known, units);
+    return json(shown(known), 202);
+  }
+
+  const server = createServer((incoming, outgoing) => {
+    requestOf(incoming, url)
+      .then(answer)
+      .catch((error: unknown) => {
+        if (error instanceof TooLarge) return problem(413, 'payload_too_large', 'That is too much');
+        // What Holdfast refuses is refused here, in its words.
+        if (error instanceof Problem) return json(error.body, error.status || 502);
+        return problem(500, 'internal', 'Something went wrong');
+      })
+      .then((response) => send(response, outgoing))
+      .catch(() => outgoing.destroy());
+  });
+  await listen(server, port);
+  return { url, close: closer(server) };
+}
+
+const pageHeaders = {
+  'cache-control': 'no-cache',
+  'content-security-policy': "default-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff',
+};
+
+/** Takes a webhook in. Only what Holdfast has signed with this shop's secret counts; what cannot be read now is sent again. */
+async function hear(request: Request, secret: string, orders: Orders): Promise<Response> {
+  const raw = await request.text();
+  let told: { type: string; data: { purchaseId?: string } };
+  try {
+    told = new Webhook(secret).verify(raw, Object.fromEntries(request.headers)) as typeof told;
+  } catch (error) {
+    if (error instanceof WebhookVerificationError) return problem(401, 'invalid_signature', 'This is not from Holdfast');
+    throw error;
+  }
+  const { purchaseId } = told.data;
+  if (told.type !== 'purchase.changed' || purchaseId === undefined) return new Response(null, { status: 204 });
+  const late = new Promise<Response>((resolve) => {
+    setTimeout(() => resolve(problem(503, 'unavailable', 'Send it again')), hearWithinMs).unref();
+  });
+  const heard = orders.heard(purchaseId).then(
+    () => new Response(null, { status: 204 }),
+    () => problem(503, 'unavailable', 'Send it again'),
+  );
+  return Promise.race([heard, late]);
+}
+
+/** Whether a browser sends this for a page of somebody else, with this shop's cookie. */
+function isFromElsewhere(request: Request, own: string): boolean {
+  if (request.method === 'GET') return false;
+  const origin = request.headers.get('origin');
+  return origin !== null && origin !== own;
+}
+
+function fields(body: unknown): Record<string, unknown> {
+  return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {};
+}
+
+/** An order as a browser sees it. */
+function shown({ orderId, reservationId, purchaseId, state, amountMinor, refundedMinor, currency, units }: Order) {
+  return { orderId, reservationId, purchaseId, state, amountMinor, refundedMinor, currency, units };
+}
+
