@@ -56,7 +56,13 @@ async function demo(options: DemoOptions, aws: Aws): Promise<boolean> {
     const holds = result.holds && swallowed.length === 0 && isWhole(inbox);
     const operator = await tellStory(targetOf(stack.dir).mysqlUrl, outcome.deeds);
     writeReport(options, result, { holds, durationMs: Date.now() - startedAtMs, swallowed, operator, inbox });
-    const story = ['', '  The operator', ...operator.map((sentence) => `  · ${sentence}`), '', `  The inbox: ${tellInbox(inbox)}`];
+    const story = [
+      '',
+      '  The operator',
+      ...operator.map((sentence) => `  · ${sentence}`),
+      '',
+      `  The inbox: ${tellInbox(inbox)}`,
+    ];
     for (const line of [...story, ...linesOf(result), ...countLines(result), ...swallowed]) progress.say(line);
     progress.say(
       `\n${holds ? 'Every invariant holds.' : 'NOT everything holds.'} ` +

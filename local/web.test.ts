@@ -74,7 +74,10 @@ describe('the host of the pages', () => {
     const script = files.get('/embed/holdfast-sale.js');
     /** What it loads at once; the work for a challenge is loaded where one is asked for. */
     const atOnce = [...`${script?.body}`.matchAll(/(?:from|import)"\.\/([^"]+)"/g)].map(([, name]) => `/embed/${name}`);
-    const size = [script, ...atOnce.map((path) => files.get(path))].reduce((sum, file) => sum + Number(file?.gzip.length), 0);
+    const size = [script, ...atOnce.map((path) => files.get(path))].reduce(
+      (sum, file) => sum + Number(file?.gzip.length),
+      0,
+    );
     const readme = readFileSync(join(projectRoot, 'web', 'embed', 'README.md'), 'utf8');
     const [, stated] = /less than (\d+) kB/.exec(readme) ?? [];
     expect(size).toBeLessThan(1_000 * Number(stated));

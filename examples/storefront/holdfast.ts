@@ -25,7 +25,9 @@ const headersThere = ['content-type', 'idempotency-key', 'accept-language'];
 const headersBack = ['content-type', 'date', 'idempotent-replayed', 'retry-after', 'x-correlation-id'];
 
 const only = (headers: Headers, names: readonly string[]) =>
-  new Headers(names.flatMap((name): [string, string][] => (headers.has(name) ? [[name, headers.get(name) ?? '']] : [])));
+  new Headers(
+    names.flatMap((name): [string, string][] => (headers.has(name) ? [[name, headers.get(name) ?? '']] : [])),
+  );
 
 /** Opens Holdfast at an address with the shop's key. */
 export function openHoldfast(api: string, apiKey: string): Holdfast {
@@ -54,6 +56,9 @@ export function openHoldfast(api: string, apiKey: string): Holdfast {
     const { method, url } = request;
     const body = method === 'GET' ? null : (await request.text()) || null;
     const answer = await fetch(api + path + new URL(url).search, { method, headers, body, redirect: 'error' });
-    return new Response(await answer.arrayBuffer(), { status: answer.status, headers: only(answer.headers, headersBack) });
+    return new Response(await answer.arrayBuffer(), {
+      status: answer.status,
+      headers: only(answer.headers, headersBack),
+    });
   }
 }

@@ -24,7 +24,10 @@ const signingInCookie = 'shop_signing_in';
 const attributes = 'HttpOnly; SameSite=Lax; Path=/';
 
 const goTo = (location: string, cookies: readonly string[]) =>
-  new Response(null, { status: 303, headers: [['location', location], ...cookies.map((one) => ['set-cookie', one] as [string, string])] });
+  new Response(null, {
+    status: 303,
+    headers: [['location', location], ...cookies.map((one) => ['set-cookie', one] as [string, string])],
+  });
 
 /** Opens the login. Sessions are kept in memory; a shop keeps them where its others are. */
 export async function openLogin({ issuer, clientId, clientSecret, redirectUri }: LoginOptions) {
@@ -62,10 +65,7 @@ export async function openLogin({ issuer, clientId, clientSecret, redirectUri }:
       if (!claims) return new Response('The provider did not say who you are.\n', { status: 502 });
       const session = randomUUID();
       sessions.set(session, { customer: claims.sub, name: String(claims.name ?? claims.sub) });
-      return goTo('/', [
-        `${sessionCookie}=${session}; ${attributes}`,
-        `${signingInCookie}=; Max-Age=0; ${attributes}`,
-      ]);
+      return goTo('/', [`${sessionCookie}=${session}; ${attributes}`, `${signingInCookie}=; Max-Age=0; ${attributes}`]);
     },
 
     end(request: Request): Response {
@@ -74,5 +74,3 @@ export async function openLogin({ issuer, clientId, clientSecret, redirectUri }:
     },
   };
 }
-
-export type Login = Awaited<ReturnType<typeof openLogin>>;

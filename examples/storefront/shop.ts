@@ -8,7 +8,7 @@ import { Problem } from '#client/index.ts';
 import { openHoldfast } from './holdfast.ts';
 import type { Introduced } from './introduce.ts';
 import { openLogin, type Visitor } from './login.ts';
-import { type Order, openOrders, type Orders } from './orders.ts';
+import { type Order, type Orders, openOrders } from './orders.ts';
 import { buildPage } from './page/build.ts';
 import { closer, listen, requestOf, send, TooLarge } from './web.ts';
 
@@ -118,7 +118,8 @@ async function hear(request: Request, secret: string, orders: Orders): Promise<R
   try {
     told = new Webhook(secret).verify(raw, Object.fromEntries(request.headers)) as typeof told;
   } catch (error) {
-    if (error instanceof WebhookVerificationError) return problem(401, 'invalid_signature', 'This is not from Holdfast');
+    if (error instanceof WebhookVerificationError)
+      return problem(401, 'invalid_signature', 'This is not from Holdfast');
     throw error;
   }
   const { purchaseId } = told.data;
@@ -148,4 +149,3 @@ function fields(body: unknown): Record<string, unknown> {
 function shown({ orderId, reservationId, purchaseId, state, amountMinor, refundedMinor, currency, units }: Order) {
   return { orderId, reservationId, purchaseId, state, amountMinor, refundedMinor, currency, units };
 }
-

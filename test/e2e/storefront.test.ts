@@ -160,9 +160,9 @@ test(
     const stolen = await eve.ask('POST', '/orders', { reservationId, card: 'tok_approve' });
     expect([stolen.status, ((await stolen.json()) as { code: string }).code]).toEqual([404, 'not_found']);
     expect(((await (await eve.ask('GET', '/orders')).json()) as { items: Order[] }).items).toEqual([]);
-    await expect(eve.holdfast.http.GET('/reservations/{reservationId}', { params: { path: { reservationId } } })).rejects.toThrow(
-      Problem,
-    );
+    await expect(
+      eve.holdfast.http.GET('/reservations/{reservationId}', { params: { path: { reservationId } } }),
+    ).rejects.toThrow(Problem);
 
     for (const [method, path] of [
       ['GET', '/holdfast/me'],
@@ -173,7 +173,12 @@ test(
     ] as const) {
       expect([path, (await bob.ask(method, path, method === 'POST' ? {} : undefined)).status]).toEqual([path, 404]);
     }
-    const elsewhere = await bob.ask('POST', '/orders', { reservationId, card: 'tok_approve' }, { origin: 'http://evil.example' });
+    const elsewhere = await bob.ask(
+      'POST',
+      '/orders',
+      { reservationId, card: 'tok_approve' },
+      { origin: 'http://evil.example' },
+    );
     expect(elsewhere.status).toBe(403);
     expect((await fetch(`${shop.url}/orders`)).status).toBe(401);
     const bad = await bob.ask('POST', '/orders', { reservationId });

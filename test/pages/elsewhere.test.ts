@@ -143,7 +143,9 @@ describe('<holdfast-sale> on a page of another origin', () => {
       await element.getByText('10개 중 10개 남음').waitFor();
       await element.getByRole('button', { name: '예약' }).click();
       await element.getByText('1 × 배정됨').waitFor();
-      expect(await element.getByRole('link', { name: '구매' }).getAttribute('href')).toMatch(/^\/pay\?r=[0-9a-f-]{36}$/);
+      expect(await element.getByRole('link', { name: '구매' }).getAttribute('href')).toMatch(
+        /^\/pay\?r=[0-9a-f-]{36}$/,
+      );
       expect(await element.getByRole('button').count()).toBe(0);
       expect(await element.evaluate((one) => one.shadowRoot?.textContent ?? '')).not.toMatch(/Reserve|Buy|free/);
     },

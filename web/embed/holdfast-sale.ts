@@ -190,7 +190,10 @@ function show(
       const buying = buyingOf(reservation);
       const canBuy = buying !== undefined && 'until' in buying;
       const count = format.number(state === 'requested' || state === 'waitlisted' ? quantity : units);
-      const place = position === null || state === 'purchased' || state === 'allocated' ? '' : `, ${words.place(format.number(position))}`;
+      const place =
+        position === null || state === 'purchased' || state === 'allocated'
+          ? ''
+          : `, ${words.place(format.number(position))}`;
       const what = [reservationId, state, count, place, canBuy].join();
       const known = lines.get(what);
       const line = known ?? document.createElement('li');
@@ -228,7 +231,10 @@ function show(
     }
     const { available, allotment } = stock;
     part('stock').hidden = status === 'cancelled' || phase === 'closed';
-    write(part('stock'), available > 0 ? words.left(format.number(available), format.number(allotment)) : words.noneLeft);
+    write(
+      part('stock'),
+      available > 0 ? words.left(format.number(available), format.number(allotment)) : words.noneLeft,
+    );
     part('mine').hidden = mine.size === 0;
     drawMine();
 
@@ -251,7 +257,8 @@ function show(
   async function readMine(): Promise<void> {
     if (!token) return;
     const { data } = await client.http.GET('/reservations', { params: { query: { limit: 100 } }, signal });
-    for (const one of (data?.items ?? []) as ReservationView[]) if (one.saleId === saleId) mine.set(one.reservationId, one);
+    for (const one of (data?.items ?? []) as ReservationView[])
+      if (one.saleId === saleId) mine.set(one.reservationId, one);
   }
 
   /** Reads what there is to show, and says so if it cannot be had. */

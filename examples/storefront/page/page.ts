@@ -116,9 +116,12 @@ async function begin(): Promise<void> {
     say('Ordering …');
     const { reservationId } = held;
     const { purchaseId } = await call<Order>('POST', '/orders', { reservationId, card: fields.get('card') });
-    const paid = await holdfast.waitForPayment({ purchaseId }, {
-      onAction: ({ url }) => say('Your bank asks: ', link('Confirm the payment', url)),
-    });
+    const paid = await holdfast.waitForPayment(
+      { purchaseId },
+      {
+        onAction: ({ url }) => say('Your bank asks: ', link('Confirm the payment', url)),
+      },
+    );
     say(paid.state === 'captured' ? 'Paid. Thank you!' : `The payment was ${paid.state}.`);
     if (paid.state === 'captured') hold(undefined);
   });

@@ -7,10 +7,13 @@ test.each([
   ['', []],
 ])('the list "%s"', (list, origins) => expect(originsOf(list)).toEqual(origins));
 
-test.each(['shop.example.com', 'https://shop.example.com/', 'https://shop.example.com/path', 'https://*.example.com:443', 'null'])(
-  '"%s" is no origin',
-  (list) => expect(() => originsOf(list)).toThrow('is not an origin'),
-);
+test.each([
+  'shop.example.com',
+  'https://shop.example.com/',
+  'https://shop.example.com/path',
+  'https://*.example.com:443',
+  'null',
+])('"%s" is no origin', (list) => expect(() => originsOf(list)).toThrow('is not an origin'));
 
 const list = 'https://shop.example.com,http://127.0.0.1:8080';
 test.each([

@@ -9,7 +9,9 @@ export function originsOf(list: string): string[] {
     .split(',')
     .map((origin) => origin.trim())
     .filter((origin) => origin !== '');
-  const wrong = origins.find((origin) => origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin));
+  const wrong = origins.find(
+    (origin) => origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin),
+  );
   if (wrong !== undefined) throw new Error(`"${wrong}" is not an origin such as https://shop.example.com`);
   return origins;
 }
