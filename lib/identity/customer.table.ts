@@ -42,5 +42,7 @@ export const customers = mysqlTable(
     unique('customers_email_password').on(table.email, table.passwordHash),
     /** Finds those who run sales among all customers. */
     index('customers_role').on(table.role, table.id),
+    /** Finds whom operators look for by the id of the shop's own system. */
+    index('customers_external').on(table.externalId),
   ],
 );

@@ -55,7 +55,7 @@ const actColumns: Columns<ActView> = [
 
 /** A part of a file; refused as the list itself would be. Leaves a row in the audit trail: it has personal data in it. */
 export function exportList(
-  deps: Needs<'db' | 'clock' | 'registry'>,
+  deps: Needs<'db' | 'clock'>,
   actor: Actor,
   saleId: SaleId,
   list: ListName,

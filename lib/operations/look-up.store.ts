@@ -49,13 +49,14 @@ export async function findByEmail(sql: Reads, beginning: string, limit: number):
   return rows.map(({ id }) => fromBytes<'customer'>(id));
 }
 
-/** The customer who has what tells persons apart, by its keyed hash; nobody, or one. */
-export async function findByKey(sql: Reads, keyHash: Buffer): Promise<CustomerId[]> {
-  const rows = await sql.rows<{ customerId: Buffer }>(
-    'SELECT customer_id AS customerId FROM person_keys WHERE key_hash = ? AND customer_id IS NOT NULL',
-    [keyHash],
+/** The customers whom the shop's own system knows by this id, capitals and all: nobody, or one. */
+export async function findByExternalId(sql: Reads, externalId: string): Promise<CustomerId[]> {
+  const rows = await sql.rows<{ id: Buffer; found: string }>(
+    'SELECT id, external_id AS found FROM customers WHERE external_id = ?',
+    [externalId],
   );
-  return rows.map(({ customerId }) => fromBytes<'customer'>(customerId));
+  // The index knows no capitals.
+  return rows.filter(({ found }) => found === externalId).map(({ id }) => fromBytes<'customer'>(id));
 }
 
 /** The purchases that a charge of the provider has paid for: one, unless providers give the same id twice. */

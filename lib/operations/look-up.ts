@@ -5,12 +5,10 @@
  * in which little of what is looked for may lie (`look-up.store.ts`).
  */
 import * as z from 'zod';
-import { personKeyHash } from '#identity/person-key.ts';
 import { nextPage, type Page, readCursor } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { fromBytes, type SaleId, toBytes } from '#platform/kernel/ids.ts';
-import type { Registry } from '#platform/kernel/registry.ts';
 import { Id } from '#platform/kernel/shapes.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
 import { reservationStates } from '#state/reservation-state.ts';
@@ -20,7 +18,7 @@ import {
   endOfWindow,
   findByCharge,
   findByEmail,
-  findByKey,
+  findByExternalId,
   listCustomers,
   listPurchases,
   listReservations,
@@ -33,7 +31,7 @@ import {
   sumByCustomer,
 } from './look-up.store.ts';
 
-type Reads = { readonly db: Pick<Sql, 'rows'>; readonly registry: Registry };
+type Reads = { readonly db: Pick<Sql, 'rows'> };
 
 /** How many accounts the beginning of an address may name. */
 const accountsAtMost = 200;
@@ -62,7 +60,7 @@ const Position = z.union([z.tuple([Id]), z.tuple([Id, Id])]);
 
 /** Reads a page of one list: a window of the sale, or what belongs to the customers that were named. */
 async function page<Row extends Placed, Item>(
-  { db, registry }: Reads,
+  { db }: Reads,
   list: ListName,
   saleId: SaleId,
   search: Search,
@@ -79,7 +77,7 @@ async function page<Row extends Placed, Item>(
   const cursorName = `${list} of ${saleId}`;
   const position = readCursor(cursorName, search.cursor, Position);
   if (isRefusal(position)) return position;
-  const narrowed = await narrow({ db, registry }, saleId, search);
+  const narrowed = await narrow(db, saleId, search);
   if (isRefusal(narrowed)) return narrowed;
   if (narrowed.customerIds?.length === 0) return { items: [], nextCursor: null };
   const after = position && {
@@ -108,12 +106,12 @@ const placeOf = (row: Placed | undefined): Place | undefined =>
   row && { id: row.id, purchaseId: row.purchaseId ?? undefined };
 
 /** Finds the accounts and purchases that a search names. Refuses an unknown sale, and a beginning that too many have. */
-async function narrow({ db, registry }: Reads, saleId: SaleId, search: Search): Promise<Narrowed | Refusal> {
+async function narrow(db: Reads['db'], saleId: SaleId, search: Search): Promise<Narrowed | Refusal> {
   const { state, email, customerId, customerExternalId: member, externalId, from, to } = search;
   const [known, byEmail, byMember, byCharge] = await Promise.all([
     db.rows('SELECT 1 FROM sales WHERE id = ?', [toBytes(saleId)]),
     email === undefined ? undefined : findByEmail(db, email, accountsAtMost + 1),
-    member === undefined ? undefined : findByKey(db, personKeyHash(registry, 'external', member)),
+    member === undefined ? undefined : findByExternalId(db, member),
     externalId === undefined ? undefined : findByCharge(db, externalId, accountsAtMost),
   ]);
   if (known.length === 0) return refuse('not_found', 'There is no such sale.');

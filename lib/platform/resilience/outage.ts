@@ -102,8 +102,8 @@ export const redisOutages: ReadonlyMap<string, string> = new Map([
 const redisSilence =
   /^(Command timed out|Command aborted due to connection close|Connection is closed|Stream isn't writ|Reached the max retries)/;
 
-/** The name of what ends a call, or a whole invocation, that ran out of time: from Node, the AWS SDK and Middy. */
-const timeoutName = 'TimeoutError';
+/** The names of what ends a call, or a whole invocation, that ran out of time: from Node and Middy, and from the AWS SDK. */
+const timeoutNames: ReadonlySet<unknown> = new Set(['TimeoutError', 'AbortError']);
 
 /** True if the error means that a dependency is unavailable or too busy, for any kind of work. Checks causes too. */
 export function isOutage(error: unknown): boolean {
@@ -112,7 +112,7 @@ export function isOutage(error: unknown): boolean {
     error instanceof BreakerOpen ||
     error instanceof Fault ||
     isConnectionLoss(error) ||
-    (error as { name?: unknown }).name === timeoutName ||
+    timeoutNames.has((error as { name?: unknown }).name) ||
     mysqlOutages.has(mysqlErrorNumber(error)) ||
     isRedisOutage(error) ||
     isOutage((error as { cause?: unknown }).cause)

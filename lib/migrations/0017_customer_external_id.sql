@@ -1,0 +1,1 @@
+CREATE INDEX `customers_external` ON `customers` (`external_id`);
