@@ -309,7 +309,8 @@ describe('over a WebSocket', () => {
     const generous = { ...deps.registry, 'limit/messages-customer': '1000/1000' };
     const trusting = Object.create(deps, { registry: { value: generous } }) as Deps;
     await enterConnection(deps, { customerId, expiresAtMs: Date.now() + 60_000 }, connectionId);
-    const watch = async () => listen(trusting, (await tokens()).verify, connectionId, { action: 'watch', saleId: newId() });
+    const watch = async () =>
+      listen(trusting, (await tokens()).verify, connectionId, { action: 'watch', saleId: newId() });
     for (let n = 0; n < missesAtMost; n++) expect(await watch()).toMatchObject({ refused: 'not_found' });
     const refused = await watch();
     expect(isRefusal(refused) && refused.refused).toBe('too_many_requests');

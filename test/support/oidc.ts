@@ -142,7 +142,11 @@ async function signInAt(issuer: string, name: string): Promise<SignedInTokens> {
     method: 'POST',
     body: new URLSearchParams({
       ...{ grant_type: 'authorization_code', code: at.searchParams.get('code') ?? '', code_verifier: verifier },
-      ...{ client_id: client.client_id, client_secret: client.client_secret, redirect_uri: client.redirect_uris[0] ?? '' },
+      ...{
+        client_id: client.client_id,
+        client_secret: client.client_secret,
+        redirect_uri: client.redirect_uris[0] ?? '',
+      },
       resource: audience,
     }),
   });

@@ -39,7 +39,10 @@ test.each([
   ['an issuer with a query', { issuers: [{ ...issuer, issuer: 'https://id.example.com?a=b' }] }],
   ['an issuer that is no address', { issuers: [{ ...issuer, issuer: 'holdfast' }] }],
   ['an issuer twice', { issuers: [issuer, { ...issuer, prefix: 'other|' }] }],
-  ['prefixes of which one begins with the other', { issuers: [issuer, { ...issuer, issuer: 'https://b', prefix: '' }] }],
+  [
+    'prefixes of which one begins with the other',
+    { issuers: [issuer, { ...issuer, issuer: 'https://b', prefix: '' }] },
+  ],
 ])('%s is refused', (_what, setting) => {
   expect(() => read(setting)).toThrow();
 });

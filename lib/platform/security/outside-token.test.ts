@@ -36,7 +36,7 @@ async function make({ payload = {}, header = {}, by = 'rsa' }: Made = {}): Promi
   const alg = by === 'ec' ? 'ES256' : 'RS256';
   return new SignJWT({ ...claims, ...payload })
     .setProtectedHeader({ alg, typ: 'at+jwt', kid: by, ...header })
-    .sign(pairs[by].privateKey);
+    .sign(pairs[by].privateKey, { crit: { x: true } });
 }
 
 /** What comes of a token: whose it is, or why it is not accepted. */
@@ -61,7 +61,7 @@ test.each<[why: string, Made]>([
   ['signature', { by: 'other', header: { kid: 'rsa' } }],
   ['algorithm', { by: 'ec', header: { kid: 'rsa' } }],
   ['audience', { payload: { aud: 'another shop' } }],
-  ['claims', { payload: { aud: undefined } }],
+  ['audience', { payload: { aud: undefined } }],
   ['claims', { payload: { iss: 'https://id.example.com/' } }],
   ['claims', { payload: { exp: undefined } }],
   ['claims', { payload: { iat: undefined } }],
@@ -168,7 +168,11 @@ test('a token that was good is good until it ends, and no longer than its key is
 test('only public keys for signatures are kept of what an issuer publishes, at most twenty', async () => {
   const secret = { ...(await exportJWK(pairs.rsa.privateKey)), kid: 'leaked' };
   const set = [
-    ...[await publicJwk('rsa', { use: 'enc' }), await publicJwk('rsa', { alg: 'RSA-OAEP' }), { kty: 'oct', k: 'c2VjcmV0', kid: 'h' }],
+    ...[
+      await publicJwk('rsa', { use: 'enc' }),
+      await publicJwk('rsa', { alg: 'RSA-OAEP' }),
+      { kty: 'oct', k: 'c2VjcmV0', kid: 'h' },
+    ],
     ...[await publicJwk('rsa', { kid: undefined as unknown as string }), secret, 'no key', null],
   ];
   const kept = signingKeysIn(JSON.stringify({ keys: set }), issuer.algorithms) ?? '';
@@ -186,7 +190,15 @@ test('a token is of an issuer that it names, if that one is set', async () => {
   expect(issuerOf([issuer], token)).toBe(issuer);
   expect(issuerOf([], token)).toBeUndefined();
   expect(issuerOf([{ ...issuer, issuer: 'https://other.example.com' }], token)).toBeUndefined();
-  for (const text of ['', 'a.b', 'a.b.c', 'a.b.c.d', `${token}=`, `${token}${'a'.repeat(8_192)}`, `x.${encode([1])}.y`]) {
+  for (const text of [
+    '',
+    'a.b',
+    'a.b.c',
+    'a.b.c.d',
+    `${token}=`,
+    `${token}${'a'.repeat(8_192)}`,
+    `x.${encode([1])}.y`,
+  ]) {
     expect(issuerOf([issuer], text)).toBeUndefined();
   }
 });

@@ -118,7 +118,8 @@ export function openOutsideTokens(clock: () => number): OutsideTokens {
       if (typeof payload === 'string') return { unfit: payload };
       const unfit = isOfKind(payload, issuer) ? (isProgram(payload) ? 'program' : undefined) : 'type';
       if (unfit) return { unfit };
-      if (issuer.kind === 'cognito' && !issuer.audience.includes(String(payload.client_id))) return { unfit: 'audience' };
+      if (issuer.kind === 'cognito' && !issuer.audience.includes(String(payload.client_id)))
+        return { unfit: 'audience' };
       const { sub = '', iat = 0, exp = 0, nbf = iat } = payload;
       if (sub === '') return { unfit: 'claims' };
       const expiresAtMs = Math.min(exp, iat + longestLifeSeconds) * 1_000;
