@@ -18,6 +18,7 @@ import { takesOutside } from '#platform/handlers/route.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { type CustomerId, toBytes } from '#platform/kernel/ids.ts';
 import { loopbackName } from '#platform/kernel/registry.ts';
+import { openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { accessTokenLifeSeconds } from '#platform/security/access-token.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Api, openApi, password } from '../support/api.ts';
@@ -304,10 +305,13 @@ describe('the keys of an issuer', () => {
     for (const how of ['failing', 'never', 'as another'] as const) {
       issuer.answers(how);
       const another = environment(registry);
-      await readIssuerKeys(withDeps(another.deps, { breakers: there.breakers }));
+      const breakers = openBreakers();
+      const before = issuer.requests();
+      await readIssuerKeys(withDeps(another.deps, { breakers }));
+      expect(issuer.requests()).toBe(before + 2);
+      expect(breakers.states()).toEqual({ [`issuer ${issuer.issuer}`]: 'open' });
       expect(await another.outcome(accessToken)).toBe(customerId);
     }
-    expect(there.breakers.states()[`issuer ${issuer.issuer}`]).toBe('open');
     at.ms += keysCountMs;
     expect(await outcome(accessToken)).toBe('issuer_unavailable');
   });
