@@ -78,8 +78,13 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
     statements: [secret('MailUrl')],
     outside: true,
   }),
-  'tokens:verify': () => ({ names: ['token/verification-key'], statements: [] }),
-  'tokens:sign': () => ({ names: ['secret/token-signing-key'], statements: [secret('TokenSigningKey')] }),
+  'tokens:verify': () => ({ names: ['token/verification-key', 'auth/customers'], statements: [] }),
+  'tokens:sign': () => ({
+    names: ['secret/token-signing-key', 'auth/customers'],
+    statements: [secret('TokenSigningKey')],
+  }),
+  /** Reads the keys of other issuers from them. */
+  issuers: () => ({ names: ['auth/customers'], statements: [], outside: true }),
   /** Challenges, device tokens and the salts of passwords. */
   guard: () => ({ names: ['secret/guard-key'], statements: [secret('GuardKey')] }),
   receipts: () => ({ names: ['secret/receipt-key'], statements: [secret('ReceiptKey')] }),

@@ -36,7 +36,7 @@ Holdfast is up.
   Mail         ${addresses.mail}
 
   Operator     ${operator.email}  ${operator.password}
-  Customer     ${customer?.email}  ${customer?.password}  (and ${customers.length - 1} more)
+  Customer     ${customer ? `${customer.email}  ${customer.password}  (and ${customers.length - 1} more)` : 'signs in elsewhere: no accounts are opened here'}
   Admin        register in the shop, then: npm run admin -- --customer <customerId of GET /me>
 
   ${from}. Accounts, sales, reservations, purchases, the audit trail, queues,

@@ -58,6 +58,11 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
         aws,
         workers: { type: 'string', value: 'N', default: '1', whole: [1, 64], does: 'worker processes' },
         fresh: { type: 'boolean', does: 'forgets what earlier runs have kept: accounts, sales, queues, books' },
+        customers: {
+          type: 'string',
+          value: 'FILE',
+          does: 'who may be a customer, as JSON: other issuers of tokens, and whether accounts are opened here',
+        },
       },
     },
     demo: {

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { seedOperator } from '#identity/register.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
+import { customersSettingOf } from '#platform/security/issuers.ts';
 import type { Stack } from './stack.ts';
 
 const customerNames = ['ada', 'grace', 'alan'];
@@ -37,9 +38,11 @@ interface Sale {
   status: string;
 }
 
-/** Creates what is missing. Returns the accounts. */
+/** Creates what is missing. Returns the accounts; where customers may not open accounts, there are none of theirs. */
 export async function addSampleData(stack: Stack): Promise<SampleAccounts> {
-  const accounts = sampleAccounts(stack.dir);
+  const known = sampleAccounts(stack.dir);
+  const { ownAccounts } = customersSettingOf({ registry: stack.registry });
+  const accounts = ownAccounts ? known : { ...known, customers: [] };
   const db = openDb(stack.addresses.mysql, { connections: 1 });
   try {
     await seedOperator({ db, clock: systemClock }, accounts.operator);

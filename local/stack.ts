@@ -47,6 +47,8 @@ export interface StackOptions {
   ports?: { api?: number; websocket?: number };
   /** Whether callers are limited as in an account, or hardly, since all local clients share one address. Default: hardly. */
   limits?: 'hardly' | 'as deployed';
+  /** Who may be a customer: the text of `auth/customers` (docs/operations.md). Issuers may be on this machine. */
+  customers?: string;
   /** Further variables for the processes that run functions. */
   env?: Record<string, string>;
   /** Stop the stack and exit on SIGINT, SIGTERM, SIGHUP, and when the parent process ends. Default true. */
@@ -189,9 +191,11 @@ class Starting {
       ...(mail ? { 'secret/mail-url': `smtp://127.0.0.1:${this.#ports.mail}?from=${mailFrom}` } : {}),
       ...secrets,
       ...(this.#options.limits === 'as deployed' ? {} : demoLimits),
-      // Receivers of webhooks are programs on this machine.
+      ...(this.#options.customers === undefined ? {} : { 'auth/customers': this.#options.customers }),
+      // Receivers of webhooks and issuers of tokens are programs on this machine.
       [loopbackName]: 'allowed',
     };
+    if (this.#options.customers !== undefined) await readIssuerKeysNow(registry);
     const registryFile = join(this.#dir, 'registry.json');
     writePrivate(registryFile, registry);
     const env: Record<string, string> = {
@@ -432,6 +436,19 @@ export function awsFromEnvironment(): Aws {
   const asked = process.env.HOLDFAST_AWS || 'embedded';
   if (asked === 'embedded' || asked === 'localstack') return asked;
   throw new Error(`HOLDFAST_AWS is "${asked}"; it can be embedded or localstack.`);
+}
+
+/**
+ * Reads the keys of issuers that are up, so that their tokens count from the start; those of others are read within a minute, as in
+ * an account. Throws if what is set for customers does not go together.
+ */
+async function readIssuerKeysNow(registry: Registry): Promise<void> {
+  const { customersSettingOf } = await import('#platform/security/issuers.ts');
+  const { openDeps } = await import('#platform/environment/deps.ts');
+  const { readIssuerKeys } = await import('#identity/issuer-keys.ts');
+  customersSettingOf({ registry });
+  const deps = openDeps(registry);
+  await readIssuerKeys(deps).finally(() => deps.close());
 }
 
 /** All local clients share one address, so the limits must be high. */

@@ -5,11 +5,13 @@
  *   npm start -- --aws localstack   on LocalStack
  *   npm start -- --workers 2        with two worker processes
  *   npm start -- --fresh            without what earlier runs left
+ *   npm start -- --customers FILE   with customers of another issuer (docs/operations.md)
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { minorDigits } from '#platform/kernel/money.ts';
+import { customersSettingOf } from '#platform/security/issuers.ts';
 import { awsOf, ownArguments } from './arguments.ts';
 import { banner } from './banner.ts';
 import { followLogs } from './follow-logs.ts';
@@ -33,22 +35,25 @@ async function start(): Promise<Stack> {
   const fresh = values.fresh === true;
   // What a run leaves behind for the next; an interrupted first start may have left less than all of it.
   wentOn = !fresh && existsSync(join(defaultFolder(), 'sample.json'));
-  return startStack({ aws, workers: Number(values.workers), ports: usualPorts, report: say, fresh });
+  customers = values.customers === undefined ? undefined : readFileSync(values.customers, 'utf8');
+  return startStack({ aws, workers: Number(values.workers), ports: usualPorts, report: say, fresh, customers });
 }
 
 let stack: Stack | undefined;
 let wentOn = false;
+let customers: string | undefined;
 // The reader of this output has gone (`npm start | head`): stop.
 process.stdout.on('error', () => void stack?.stop().finally(() => process.exit(0)));
 try {
   stack = await start();
   const { addresses, dir } = stack;
-  const { operator, customers } = await addSampleData(stack);
+  const sample = await addSampleData(stack);
+  const { ownAccounts } = customersSettingOf({ registry: stack.registry });
   const { api, websocket, docs } = addresses;
-  const config = { api, websocket, docs, minorDigits, payments: sandboxPayments };
+  const config = { api, websocket, docs, minorDigits, payments: sandboxPayments, ownAccounts };
   const web = await startWeb({ port: await freePort(usualPorts.web), config });
-  stack.publish({ web: web.url, operator, customers });
-  say(banner({ addresses, web: web.url, dir, wentOn, operator, customers }));
+  stack.publish({ web: web.url, ...sample });
+  say(banner({ addresses, web: web.url, dir, wentOn, ...sample }));
   followLogs(stack.processes, say);
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);

@@ -21,6 +21,8 @@ export interface WebConfig {
   docs?: string;
   /** The digits of the minor units of currencies that have other than two (ISO 4217). */
   minorDigits?: Readonly<Record<string, number>>;
+  /** Whether customers may open accounts here; so they may if nothing is said. */
+  ownAccounts?: boolean;
   /** Payment tokens of the sandbox provider, each with its effect. */
   payments?: { token: string; label: string }[];
 }

@@ -253,6 +253,8 @@ export interface PageConfig {
   docs?: string;
   minorDigits?: Readonly<Record<string, number>>;
   payments?: { token: string; label: string }[];
+  /** False where customers come from another sign-in, and accounts are not opened here. */
+  ownAccounts?: boolean;
 }
 
 /** Reads where everything is. Throws if that cannot be had. */

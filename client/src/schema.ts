@@ -1909,8 +1909,11 @@ export interface components {
             code: string;
         };
         AccountDeletion: {
-            /** Format: password */
-            password: string;
+            /**
+             * Format: password
+             * @description Of an account that a password opens; one of another issuer has none
+             */
+            password?: string;
         };
         PasswordChange: {
             /**
@@ -2396,7 +2399,7 @@ export interface components {
              * @description What happened, for programs
              * @enum {string}
              */
-            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "customer_missing" | "unauthenticated" | "invalid_credentials" | "invalid_api_key" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "missing_scope" | "people_only" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "import_rejected" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "store_unavailable";
+            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "customer_missing" | "unauthenticated" | "invalid_credentials" | "invalid_api_key" | "token_not_accepted" | "unknown_token_key" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "missing_scope" | "people_only" | "own_account_needed" | "own_accounts_off" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "import_rejected" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "issuer_unavailable" | "store_unavailable";
             /** @description What to do about it, for people */
             detail: string;
             /** @description The path that was called */

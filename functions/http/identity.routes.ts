@@ -38,7 +38,7 @@ export const registerRoute = defineRoute({
   status: 201,
   reply: Registered,
   takesProof: true,
-  refusals: ['unprocessable', 'too_many_requests'],
+  refusals: ['own_accounts_off', 'unprocessable', 'too_many_requests'],
 });
 
 export const loginRoute = defineRoute({
@@ -56,7 +56,7 @@ export const loginRoute = defineRoute({
   status: 200,
   reply: SignedIn,
   takesProof: true,
-  refusals: ['invalid_credentials', 'too_many_requests'],
+  refusals: ['invalid_credentials', 'own_accounts_off', 'too_many_requests'],
 });
 
 export const refreshRoute = defineRoute({
@@ -71,7 +71,7 @@ export const refreshRoute = defineRoute({
   status: 200,
   reply: Session,
   takesProof: true,
-  refusals: ['unauthenticated'],
+  refusals: ['unauthenticated', 'own_accounts_off'],
 });
 
 export const logoutRoute = defineRoute({
@@ -176,7 +176,7 @@ export const askForPasswordCodeRoute = defineRoute({
   example: { email: 'ada@example.com' },
   status: 202,
   takesProof: true,
-  refusals: [],
+  refusals: ['own_accounts_off'],
 });
 
 export const resetPasswordRoute = defineRoute({
@@ -190,7 +190,7 @@ export const resetPasswordRoute = defineRoute({
   example: { code: 'K7QM-2XRD-9FWP-J3TA', password: 'another horse battery' },
   status: 204,
   takesProof: true,
-  refusals: ['invalid_code', 'unprocessable', 'illegal_state'],
+  refusals: ['own_accounts_off', 'invalid_code', 'unprocessable', 'illegal_state'],
 });
 
 export const changePasswordRoute = defineRoute({
@@ -213,6 +213,7 @@ export const deleteAccountRoute = defineRoute({
   repeated: 'Repeated it is refused with `unauthenticated`, as there is no account any more.',
   tag,
   auth: 'customer',
+  outside: true,
   body: AccountDeletion,
   example: { password: 'correct horse battery' },
   status: 204,

@@ -15,6 +15,7 @@ import type { Tx } from '#platform/mysql/mysql.ts';
 import { type CodePurpose, findCode, lockCode, type StoredCode, useCode, writeCode } from './code.store.ts';
 import { deriveCode, hashOfCode } from './code.ts';
 import { findCustomer } from './customer.store.ts';
+import { ownAccountsOff } from './own-accounts.ts';
 
 /** How long a code may be used. */
 export const codeLifeMs = 3_600_000;
@@ -39,7 +40,9 @@ export async function askForContactCode(deps: AskNeeds, customerId: CustomerId):
 }
 
 /** Has a code mailed to this address with which its owner sets a new password, if it has an account. */
-export async function askForPasswordCode(deps: AskNeeds, email: string): Promise<undefined> {
+export async function askForPasswordCode(deps: AskNeeds & Needs<'once'>, email: string): Promise<Refusal | undefined> {
+  const off = ownAccountsOff(deps);
+  if (off) return off;
   await ask(deps, codeMails.password, { customerId: null, address: email });
   return undefined;
 }

@@ -56,8 +56,16 @@ export async function insertExternalCustomer(
   await tx.change(
     `INSERT INTO customers (id, email, name, password_hash, role, external_id, external_since_ms, created_at_ms)
      VALUES (?)`,
-    [[toBytes(customerId), '', '', `none:${customerId}`, 'customer', externalId, sinceMs, nowMs]],
+    [[toBytes(customerId), '', '', `${noPassword}${customerId}`, 'customer', externalId, sinceMs, nowMs]],
   );
+}
+
+/** What stands for the hash of an account that no password opens; no hash looks like it. */
+const noPassword = 'none:';
+
+/** Whether a password opens the account. */
+export function isOpenedByPassword({ passwordHash }: Pick<Credential, 'passwordHash'>): boolean {
+  return !passwordHash.startsWith(noPassword);
 }
 
 /** The account that has what tells a person from others. */
@@ -157,11 +165,11 @@ export async function lockCredential(tx: Tx, customerId: CustomerId): Promise<Cr
   return row && toCredential(row);
 }
 
-/** The accounts of an address: the one that is verified, then the newest. */
+/** The accounts of an address that a password opens: the one that is verified, then the newest. */
 export async function findAccountsOf(sql: Sql, email: string, limit: number): Promise<Credential[]> {
   const rows = await sql.rows<StoredCredential>(
-    `${credential} WHERE email = ? ORDER BY contact_since_ms IS NULL, id DESC LIMIT ?`,
-    [email, limit],
+    `${credential} WHERE email = ? AND password_hash NOT LIKE ? ORDER BY contact_since_ms IS NULL, id DESC LIMIT ?`,
+    [email, `${noPassword}%`, limit],
   );
   return rows.map(toCredential);
 }
@@ -169,6 +177,12 @@ export async function findAccountsOf(sql: Sql, email: string, limit: number): Pr
 /** Writes the hash of a new password. Throws if another account has this address and this hash. */
 export async function changePasswordHash(tx: Tx, customerId: CustomerId, passwordHash: string): Promise<void> {
   await tx.change('UPDATE customers SET password_hash = ? WHERE id = ?', [passwordHash, toBytes(customerId)]);
+}
+
+/** Writes the address of an account, which has not been shown to be its own. */
+export async function changeEmail(tx: Tx, customerId: CustomerId, email: string): Promise<void> {
+  const sql = 'UPDATE customers SET email = ?, contact_since_ms = NULL WHERE id = ?';
+  await tx.change(sql, [email, toBytes(customerId)]);
 }
 
 /** Notes that the address is the account's, and since when it counts as that. */

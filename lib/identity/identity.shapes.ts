@@ -94,7 +94,11 @@ export const PasswordChange = z
   .meta({ id: 'PasswordChange' });
 export type PasswordChange = z.output<typeof PasswordChange>;
 
-export const AccountDeletion = z.strictObject({ password: OwnPassword }).meta({ id: 'AccountDeletion' });
+export const AccountDeletion = z
+  .strictObject({
+    password: OwnPassword.optional().describe('Of an account that a password opens; one of another issuer has none'),
+  })
+  .meta({ id: 'AccountDeletion' });
 export type AccountDeletion = z.output<typeof AccountDeletion>;
 
 export const OwnSession = z

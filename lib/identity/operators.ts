@@ -15,7 +15,15 @@ import type { CustomerId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { operatorRoles, type Role, roles } from '#platform/security/roles.ts';
-import { changeRole, listOperators, lockAccount, lockAdmins, type Operator } from './customer.store.ts';
+import {
+  changeRole,
+  isOpenedByPassword,
+  listOperators,
+  lockAccount,
+  lockAdmins,
+  lockCredential,
+  type Operator,
+} from './customer.store.ts';
 
 export const OperatorView = z
   .object({
@@ -62,7 +70,7 @@ export async function readOperators(
 }
 
 /**
- * Gives an account this role. Refused if there is no such account, and for the last admin. A token that was issued before
+ * Gives an account this role. Refused if there is no such account, for the last admin, and for one that no password opens. A token that was issued before
  * keeps its role until it ends, ten minutes at most.
  */
 export async function setRole(
@@ -78,6 +86,8 @@ export async function setRole(
     if (admins && account.role === 'admin' && admins.length === 1) {
       return refuse('illegal_state', 'This is the last admin; make another account an admin first.');
     }
+    const noOperator = role === 'customer' ? undefined : await whyNoOperator(tx, customerId);
+    if (noOperator) return noOperator;
     const after = await writeRole(tx, account, role);
     return keep(tx, after, changeOf(customerId, { role: account.role }, { role }));
   });
@@ -92,11 +102,20 @@ export async function makeAdmin(
   return db.transaction(async (tx) => {
     const account = await lockAccount(tx, customerId);
     if (!account) return refuse('not_found', 'There is no account with this id; register it first.');
+    const noOperator = await whyNoOperator(tx, customerId);
+    if (noOperator) return noOperator;
     const after = await writeRole(tx, account, 'admin');
     const change = changeOf(customerId, { role: account.role }, { role: 'admin' });
     await recordAct(tx, actor, change, clock());
     return after;
   });
+}
+
+/** Operators sign in here. Who comes with an API key or a token of another issuer is a customer, whatever the account's role is. */
+async function whyNoOperator(tx: Tx, customerId: CustomerId): Promise<Refusal | undefined> {
+  const account = await lockCredential(tx, customerId);
+  if (!account || isOpenedByPassword(account)) return undefined;
+  return refuse('illegal_state', 'No password opens this account, so nobody could act with its role.');
 }
 
 async function writeRole(tx: Tx, account: Operator, role: Role): Promise<OperatorView> {

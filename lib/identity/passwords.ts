@@ -20,10 +20,12 @@ import {
   changePasswordHash,
   deleteCustomer,
   findCredential,
+  isOpenedByPassword,
   lockCredential,
 } from './customer.store.ts';
 import { limitPasswordChange } from './guessing.ts';
 import type { AccountDeletion, PasswordChange, PasswordReset } from './identity.shapes.ts';
+import { ownAccountsOff } from './own-accounts.ts';
 import { freePersonKeys } from './person-key.store.ts';
 import { tooGuessable } from './register.ts';
 import { type EndedSession, endSessionsOf } from './session.ts';
@@ -68,6 +70,8 @@ export async function resetPassword(
   attempt: Attempt,
   onEnd: OnEnd,
 ): Promise<Refusal | undefined> {
+  const off = ownAccountsOff(deps);
+  if (off) return off;
   const tooOften = await limitPasswordChange(deps, caller, attempt);
   if (tooOften) return tooOften;
   const mailedTo = await readCode(deps, code, 'password');
@@ -91,8 +95,8 @@ export async function resetPassword(
 
 /**
  * Deletes the caller's account: who they are, how they sign in, what waits to be mailed. What they reserved, bought and were told
- * of it stays under an id that names no person, and their address is free again. Refused if the password is wrong,
- * and for operators: an admin takes that role away first.
+ * of it stays under an id that names no person, and their address is free again. Refused if the password is wrong or missing,
+ * unless no password opens the account, and for operators: an admin takes that role away first.
  */
 export async function deleteAccount(
   deps: PasswordNeeds,
@@ -119,17 +123,19 @@ export async function deleteAccount(
   return tellAll(ended, onEnd);
 }
 
-/** The caller's account, if this is its password. */
+/** The caller's account, if this is its password, or if it has none and none was named. */
 async function findOwn(
   deps: PasswordNeeds,
   customerId: CustomerId,
-  password: string,
+  password: string | undefined,
   attempt: Attempt,
 ): Promise<Credential | Refusal> {
   const tooOften = await limitPasswordChange(deps, { customerId }, attempt);
   if (tooOften) return tooOften;
   const account = await findCredential(deps.db, customerId);
   if (!account) return refuse('unauthenticated', 'This account no longer exists.');
+  if (!isOpenedByPassword(account)) return password === undefined ? account : wrongPassword();
+  if (password === undefined) return wrongPassword();
   const isRight =
     (await deps.once(passwordHasherOf).hash(password, { like: account.passwordHash })) === account.passwordHash;
   return isRight ? account : wrongPassword();

@@ -16,6 +16,7 @@ import type { Role } from '#platform/security/roles.ts';
 import { type Account, ensureOperator, findAccount, findHash, insertCustomer } from './customer.store.ts';
 import { hashFor, limitRegistration } from './guessing.ts';
 import type { Registered, Registration } from './identity.shapes.ts';
+import { ownAccountsOff } from './own-accounts.ts';
 import { type SignInNeeds, signIn } from './session.ts';
 
 /**
@@ -29,6 +30,8 @@ export async function register(
   attempt: Attempt,
 ): Promise<Registered | Refusal> {
   const { email, password, name } = registration;
+  const off = ownAccountsOff(deps);
+  if (off) return off;
   const tooOften = await limitRegistration(deps, attempt, email);
   if (tooOften) return tooOften;
   if (deps.once(passwordJudgeOf).isGuessable(password, [email, name])) return tooGuessable();

@@ -29,6 +29,7 @@ import type { Role } from '#platform/security/roles.ts';
 import { type Account, changeProfile, findAccount, findCustomer, type Standing, shownBy } from './customer.store.ts';
 import { deviceTokenOf, hashFor, knownAccount, limitLogin } from './guessing.ts';
 import type { Credentials, Me, MeChange, OwnSession, Session, SignedIn } from './identity.shapes.ts';
+import { ownAccountsOff } from './own-accounts.ts';
 
 /** How long one sign-in lasts, however many times it is refreshed. */
 const sessionLifeMs = 30 * 24 * 60 * 60 * 1_000;
@@ -61,7 +62,8 @@ export async function login(
     if (guesses) return guesses;
   }
   if (!account) return refuse('invalid_credentials', 'Check the e-mail address and the password.');
-  return signIn(deps, deps.db, tokens, email, account);
+  const off = account.role === 'customer' ? ownAccountsOff(deps) : undefined;
+  return off ?? signIn(deps, deps.db, tokens, email, account);
 }
 
 /** What signing in needs. */
@@ -95,18 +97,21 @@ export interface EndedSession {
 
 /**
  * Exchanges a refresh token for the next session of its family; sent again within `refreshLeewayMs`, it gets the same
- * refresh token again. Refused if it is unknown, expired or revoked. If it comes again later than that, or after its
+ * refresh token again. Refused if it is unknown, expired or revoked, and for customers where there are no accounts of our own. If it comes again later than that, or after its
  * successor was used, its whole family ends, and `onEnd` is told.
  */
 export async function refresh(
-  deps: Needs<'db' | 'clock'>,
+  deps: Needs<'db' | 'clock' | 'once'>,
   tokens: Tokens,
   refreshToken: string,
   onEnd: (ended: EndedSession) => Promise<void> = async () => undefined,
 ): Promise<Session | Refusal> {
   const nowMs = deps.clock();
   const next = await deps.db.transaction((tx) => rotate(tx, refreshToken, nowMs));
-  if (next && 'caller' in next) return session(tokens, next.caller, next.refreshToken);
+  if (next && 'caller' in next) {
+    const off = next.caller.role === 'customer' ? ownAccountsOff(deps) : undefined;
+    return off ?? session(tokens, next.caller, next.refreshToken);
+  }
   if (next) await onEnd(next);
   return refuse('unauthenticated', 'Sign in again.');
 }

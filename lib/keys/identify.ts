@@ -9,6 +9,8 @@
  */
 import { LRUCache } from 'lru-cache';
 import { type ExternalCustomer, findOrMakeCustomer } from '#identity/external-customer.ts';
+import { outsideCaller } from '#identity/outside-caller.ts';
+import { type Memory, openMemory, rememberedMs } from '#identity/remember.ts';
 import type { Deps, Needs } from '#platform/environment/deps.ts';
 import { customerHeader, refuseCustomer } from '#platform/handlers/authentication.ts';
 import { limitCustomer, networkOf } from '#platform/handlers/limits.ts';
@@ -21,7 +23,6 @@ import type { Caller } from '#platform/security/access-token.ts';
 import { isSameSecret, type ReadKey, readApiKey } from '#platform/security/api-key.ts';
 import type { Scope } from '#platform/security/scopes.ts';
 import { type ApiKey, findApiKey, noteUse } from './api-key.store.ts';
-import { type Memory, openMemory, rememberedMs } from './remember.ts';
 
 /** A use is written once in this time at most. */
 const useNotedMs = 60_000;
@@ -34,9 +35,9 @@ export function byKey<R extends Route>(route: R): R {
   return { ...route, identify: programOf };
 }
 
-/** Opens a customers' route to API keys that act for customers. */
+/** Opens a customers' route to API keys that act for customers, and to customers with tokens of other issuers. */
 export function forCustomer<R extends Route>(route: R): R {
-  return { ...route, identify: customerOf };
+  return { ...route, identify: customerOf, outsideCaller };
 }
 
 /** Who calls an operators' route: a key that has its scope, and acts for no customer. */

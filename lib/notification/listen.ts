@@ -9,12 +9,12 @@
 import { readLiveSale, readMirroredSale } from '#mirror/live-sale.ts';
 import type { MirrorNeeds } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
+import type { Verify } from '#platform/handlers/authentication.ts';
 import { limitCustomer } from '#platform/handlers/limits.ts';
 import type { Ending } from '#platform/handlers/websocket.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { missesOf } from '#platform/resilience/unknown-ids.ts';
-import type { Tokens } from '#platform/security/access-token.ts';
 import {
   type Connection,
   enterConnection,
@@ -33,7 +33,7 @@ export type ListenNeeds = MirrorNeeds & Needs<'registry'>;
 /** Handles a message, or the refusal of one that was not understood; the result is sent back to the connection. */
 export async function listen(
   deps: ListenNeeds,
-  tokens: Tokens,
+  verify: Verify,
   connectionId: string,
   message: ClientMessage | Refusal,
 ): Promise<object | Refusal | Ending> {
@@ -47,7 +47,7 @@ export async function listen(
     return { ending };
   }
   if ('token' in message && message.token !== undefined) {
-    const refusal = await authenticate(deps, tokens, connectionId, message.token, connection);
+    const refusal = await authenticate(deps, verify, connectionId, message.token, connection);
     return refusal ?? { type: message.action === 'ping' ? 'pong' : 'authenticated' };
   }
   if (!connection) {
@@ -66,12 +66,13 @@ export async function listen(
 /** A connection stays with the customer who opened it; a token that is sent later does not change that. */
 async function authenticate(
   deps: MirrorNeeds,
-  tokens: Tokens,
+  verify: Verify,
   connectionId: string,
   token: string,
   known: Connection | undefined,
 ): Promise<undefined | Refusal> {
-  const caller = await tokens.verify(token);
+  const caller = await verify(token);
+  if (isRefusal(caller)) return caller;
   if (!caller || caller.expiresAtMs <= deps.clock()) {
     return refuse('unauthenticated', 'The access token is not valid, or has expired.');
   }

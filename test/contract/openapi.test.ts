@@ -14,6 +14,7 @@ import { apiReferencePage, contentSecurityPolicy } from '#operations/api-referen
 import { apiReferenceScript } from '#operations/scalar-script.ts';
 import { codesOf } from '#platform/handlers/openapi.ts';
 import type { OpenApiDocument } from '#platform/handlers/openapi-examples.ts';
+import { takesOutside } from '#platform/handlers/route.ts';
 import type { SeveralRoutes } from '#platform/handlers/several-routes.ts';
 import { closingCodes, codes } from '#platform/kernel/errors.ts';
 import { operatorRoles } from '#platform/security/roles.ts';
@@ -126,8 +127,9 @@ describe('the document', () => {
     if (!route) throw new Error('no such route');
     expect(operation.summary?.length).toBeGreaterThan(5);
     const asked = { none: [], optional: [{}, { accessToken: [] }] } as Record<string, object[]>;
+    const outside = takesOutside(route) ? [{ issuerToken: [] }] : [];
     const programs = route.scope ? [{ apiKey: [] }] : [];
-    expect(operation.security).toEqual(asked[route.auth] ?? [{ accessToken: [] }, ...programs]);
+    expect(operation.security).toEqual(asked[route.auth] ?? [{ accessToken: [] }, ...outside, ...programs]);
     if (route.scope) expect(operation.description).toContain(`\`${route.scope}\``);
     expect(operation.description).toContain(
       {

@@ -142,7 +142,7 @@ describe('every function', () => {
     const secrets = names.flatMap((name) => {
       const value = registered(name);
       if (value === undefined) {
-        expect(name).toMatch(/^(token\/verification-key|limit\/[\w-]+)$/);
+        expect(name).toMatch(/^(token\/verification-key|auth\/customers|limit\/[\w-]+)$/);
         return [];
       }
       return [...JSON.stringify(value).matchAll(/\{secretsmanager:\$\{(\w+)\}/g)].map(([, secret]) => secret);

@@ -13,6 +13,7 @@ import { parseSync } from '@swc/core';
 import { build } from 'esbuild';
 import { parse } from 'yaml';
 import { knownAccount, limitLogin, limitPasswordChange, limitRegistration } from '#identity/guessing.ts';
+import { readIssuerKeys } from '#identity/issuer-keys.ts';
 import { handlerOf } from '#local/function-host.ts';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
@@ -117,7 +118,8 @@ const evidence: [word: string, shown: Shown][] = [
   ['payments', looksUp('secret/payment-api-key')],
   ['payments:probe', reaches(probeHttp)],
   ['payments:webhook', looksUp('secret/payment-webhook')],
-  ['webhooks:send', reaches(openOutside)],
+  ['webhooks:send', both(looksUp('secret/webhook-key'), reaches(openOutside))],
+  ['issuers', reaches(readIssuerKeys)],
   ['webhooks:secrets', both(looksUp('secret/webhook-key'), not(reaches(openOutside)))],
   ['receipts', looksUp('secret/receipt-key')],
   ['tokens:sign', signs],

@@ -321,7 +321,7 @@ describe('deleting an account', () => {
     const { email, token, customerId, refreshToken } = await verified();
     await withNotices(customerId, 2);
     const remove = (json: object) => api.call('POST /me/deletion', { token, json });
-    expect(codeOf(await remove({}))).toBe('invalid_input');
+    expect(codeOf(await remove({}))).toBe('invalid_credentials');
     expect(codeOf(await remove({ password: 'not the password' }))).toBe('invalid_credentials');
     expect((await api.call('GET /me', { token })).status).toBe(200);
     expect((await remove({ password })).status).toBe(204);

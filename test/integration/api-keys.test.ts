@@ -1,7 +1,7 @@
 /** API keys: what a shop's own programs may do with them, and what nobody may. */
 import { routes } from '#functions/http/routes.ts';
+import { rememberedMs } from '#identity/remember.ts';
 import { customerOf, programOf } from '#keys/identify.ts';
-import { rememberedMs } from '#keys/remember.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { type ApiKeyId, type SaleId, toBytes } from '#platform/kernel/ids.ts';

@@ -85,7 +85,7 @@ async function connected(customerId: CustomerId): Promise<string> {
   return connectionId;
 }
 
-const say = (connectionId: string, message: ClientMessage) => listen(deps, tokens, connectionId, message);
+const say = (connectionId: string, message: ClientMessage) => listen(deps, tokens.verify, connectionId, message);
 
 /** Pings as a client does, until a time. */
 async function pingUntil(connectionId: string, untilMs: number): Promise<void> {

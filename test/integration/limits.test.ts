@@ -268,7 +268,7 @@ describe('over a WebSocket', () => {
     for (const connectionId of connections) await enterConnection(deps, caller, connectionId);
     const answers = [];
     for (let n = 0; n < 4; n++) {
-      answers.push(await listen(deps, await tokens(), connections[n % 2] ?? '', { action: 'ping' }));
+      answers.push(await listen(deps, (await tokens()).verify, connections[n % 2] ?? '', { action: 'ping' }));
     }
     expect(answers.slice(0, 3)).toEqual([{ type: 'pong' }, { type: 'pong' }, { type: 'pong' }]);
     expect(answers[3]).toMatchObject({ refused: 'too_many_requests' });
@@ -309,7 +309,8 @@ describe('over a WebSocket', () => {
     const generous = { ...deps.registry, 'limit/messages-customer': '1000/1000' };
     const trusting = Object.create(deps, { registry: { value: generous } }) as Deps;
     await enterConnection(deps, { customerId, expiresAtMs: Date.now() + 60_000 }, connectionId);
-    const watch = async () => listen(trusting, await tokens(), connectionId, { action: 'watch', saleId: newId() });
+    const watch = async () =>
+      listen(trusting, (await tokens()).verify, connectionId, { action: 'watch', saleId: newId() });
     for (let n = 0; n < missesAtMost; n++) expect(await watch()).toMatchObject({ refused: 'not_found' });
     const refused = await watch();
     expect(isRefusal(refused) && refused.refused).toBe('too_many_requests');

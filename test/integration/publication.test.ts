@@ -89,7 +89,7 @@ async function watch(saleId: SaleId, shown: object = {}) {
   const customerId: CustomerId = newId();
   const expiresAtMs = Date.now() + hourMs;
   await enterConnection(deps, { customerId, sessionId: undefined, expiresAtMs }, connectionId);
-  const said = await listen(deps, tokens, connectionId, { action: 'watch', saleId, ...shown });
+  const said = await listen(deps, tokens.verify, connectionId, { action: 'watch', saleId, ...shown });
   return { connectionId, said };
 }
 

@@ -105,8 +105,10 @@ export function SignIn() {
   };
   const title = { in: sign.in, up: sign.up, forgot: sign.forgotTitle, reset: sign.newPassword }[mode];
   const go = { in: sign.goIn, up: sign.goUp, forgot: sign.sendCode, reset: sign.setPassword }[mode];
-  const others: [Mode, string][] =
-    mode === 'in'
+  const hasOwnAccounts = shop.config.ownAccounts !== false;
+  const others: [Mode, string][] = !hasOwnAccounts
+    ? []
+    : mode === 'in'
       ? [
           ['up', sign.none],
           ['forgot', sign.forgot],
@@ -131,6 +133,7 @@ export function SignIn() {
             )}
           </p>
         )}
+        {!hasOwnAccounts && <p class="note">{words.problems.own_accounts_off}</p>}
         {mode === 'reset' && (
           <p class="note" role="status">
             {sign.codeSent}

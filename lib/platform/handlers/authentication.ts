@@ -6,13 +6,15 @@ import type { Deps } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
-import { type Caller, openTokens, type Tokens } from '#platform/security/access-token.ts';
+import { type Caller, openTokens, type Tokens, type VerifiedCaller } from '#platform/security/access-token.ts';
 import { isApiKey } from '#platform/security/api-key.ts';
+import { customersSettingOf } from '#platform/security/issuers.ts';
+import { issuerOf } from '#platform/security/outside-token.ts';
 import { isAtLeast } from '#platform/security/roles.ts';
 import type { DepsContext } from './dependencies.ts';
 import { externalIdPattern } from './input.ts';
 import { Refused } from './problem-details.ts';
-import type { Route } from './route.ts';
+import type { OutsideCaller, Route } from './route.ts';
 
 interface AuthenticatedContext extends DepsContext {
   tokens: Tokens;
@@ -32,7 +34,7 @@ export function refuseCustomer(customer: string): Refusal | undefined {
   return refuse('invalid_input', `${customerHeader} ${message}.`, { fields: [{ field: customerHeader, message }] });
 }
 
-type Asked = Pick<Route, 'auth' | 'scope' | 'identify'>;
+type Asked = Pick<Route, 'auth' | 'scope' | 'identify' | 'outsideCaller'>;
 
 /** Middleware: refuses callers who may not call the route, and puts the caller on the context. */
 export function authentication(
@@ -47,7 +49,7 @@ export function authentication(
 }
 
 async function callerOf(
-  { auth, scope, identify }: Asked,
+  { auth, scope, identify, outsideCaller }: Asked,
   { deps, tokens }: Pick<AuthenticatedContext, 'deps' | 'tokens'>,
   { headers, requestContext }: Pick<APIGatewayProxyEventV2, 'headers' | 'requestContext'>,
 ): Promise<Caller> {
@@ -60,8 +62,10 @@ async function callerOf(
     if (isRefusal(program)) throw new Refused(program.refused, program.detail, program.facts);
     return program;
   }
-  const caller = await tokens.verify(credentials);
-  if (!caller && auth === 'optional') return anonymous;
+  const own = await tokens.verify(credentials);
+  if (!own && auth === 'optional') return anonymous;
+  const caller = own ?? (await fromOutside(deps, credentials, outsideCaller));
+  if (isRefusal(caller)) throw new Refused(caller.refused, caller.detail, caller.facts);
   if (!caller) throw new Refused('unauthenticated', 'Send a valid access token as "Authorization: Bearer …".');
   if (auth !== 'optional' && !isAtLeast(caller.role, auth)) {
     throw new Refused('forbidden', `Your account must have the role ${auth} for this.`);
@@ -71,6 +75,27 @@ async function callerOf(
   const malformed = named === undefined ? undefined : refuseCustomer(named);
   if (malformed) throw new Refused(malformed.refused, malformed.detail, malformed.facts);
   return caller;
+}
+
+/** Who calls with a token that is none of ours. */
+async function fromOutside(
+  deps: Deps,
+  token: string,
+  outsideCaller: OutsideCaller | undefined,
+): Promise<VerifiedCaller | Refusal | undefined> {
+  if (outsideCaller) return outsideCaller(deps, token);
+  // It is not checked here, so all that is told is what holds for every token of this issuer.
+  if (!issuerOf(deps.once(customersSettingOf).issuers, token)) return undefined;
+  return refuse('own_account_needed', 'A token of another issuer is for what customers do, and not for this.');
+}
+
+/** Says whose token it is, one of ours or of another issuer. */
+export type Verify = (token: string) => Promise<VerifiedCaller | Refusal | undefined>;
+
+/** The check of tokens where those of other issuers count too. */
+export async function openVerify(deps: Deps, outsideCaller: OutsideCaller): Promise<Verify> {
+  const tokens = await sharedTokens(deps);
+  return async (token) => (await tokens.verify(token)) ?? outsideCaller(deps, token);
 }
 
 /** What comes as a bearer token. The name of a scheme is written in any case (RFC 9110, section 11.1). */

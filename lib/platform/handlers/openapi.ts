@@ -20,7 +20,7 @@ import { type Code, closingCodes, codes } from '#platform/kernel/errors.ts';
 import { bytesType, maxJsonBytes } from './body.ts';
 import { externalIdPattern, idempotencyKeyPattern } from './input.ts';
 import { addExamples, addLinks, type OpenApiDocument, type Samples } from './openapi-examples.ts';
-import type { Route } from './route.ts';
+import { type Route, takesOutside } from './route.ts';
 
 /** What it rises by is said in docs/api.md. */
 export const apiVersion = '1.0.0';
@@ -108,6 +108,8 @@ export function codesOf(route: Route): Code[] {
   const found = new Set<Code>(route.refusals);
   const signedIn = route.auth !== 'none' && route.auth !== 'optional';
   if (signedIn) found.add('unauthenticated').add(route.scope ? 'invalid_api_key' : 'people_only');
+  if (takesOutside(route)) found.add('token_not_accepted').add('unknown_token_key').add('issuer_unavailable');
+  else if (signedIn) found.add('own_account_needed');
   if (route.scope) found.add('missing_scope').add('too_many_requests');
   if (route.scope === 'customers:act') found.add('customer_missing').add('invalid_input');
   if (route.auth === 'customer') found.add('too_many_requests');
@@ -169,6 +171,14 @@ export function openApiDocument(
         examples: Object.fromEntries([...answered].map((code) => [code, exampleOf(code)])),
         securitySchemes: {
           accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'From POST /auth/login' },
+          issuerToken: {
+            type: 'http',
+            scheme: 'bearer',
+            bearerFormat: 'JWT',
+            description:
+              'A customer’s access token of an OpenID Connect issuer that the shop has set up. Who comes with one is a customer at ' +
+              'first sight',
+          },
           apiKey: { type: 'http', scheme: 'bearer', bearerFormat: 'hfk_…', description: 'From POST /ops/api-keys' },
         },
       },
@@ -330,10 +340,12 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
 }
 
 /** An empty requirement means that a call without a token is fine too. */
-function securityOf({ auth, scope }: Route): Record<string, never[]>[] {
+function securityOf(route: Route): Record<string, never[]>[] {
+  const { auth, scope } = route;
   if (auth === 'none') return [];
   if (auth === 'optional') return [{}, { accessToken: [] }];
-  return [{ accessToken: [] }, ...(scope ? [{ apiKey: [] }] : [])];
+  const outside = takesOutside(route) ? [{ issuerToken: [] }] : [];
+  return [{ accessToken: [] }, ...outside, ...(scope ? [{ apiKey: [] }] : [])];
 }
 
 /** The headers that a route takes. */

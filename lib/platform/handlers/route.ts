@@ -5,7 +5,7 @@
 import type * as z from 'zod';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { Code, Refusal } from '#platform/kernel/errors.ts';
-import type { Caller } from '#platform/security/access-token.ts';
+import type { Caller, VerifiedCaller } from '#platform/security/access-token.ts';
 import type { Role } from '#platform/security/roles.ts';
 import type { Scope } from '#platform/security/scopes.ts';
 
@@ -21,6 +21,9 @@ export interface KeyCall {
 
 /** Says who calls with an API key that needs this scope, or refuses. */
 export type Identify = (deps: Deps, call: KeyCall, scope: Scope) => Promise<Caller | Refusal>;
+
+/** Says who calls with a token of another issuer, or refuses. Undefined if no configured issuer made it. */
+export type OutsideCaller = (deps: Deps, token: string) => Promise<VerifiedCaller | Refusal | undefined>;
 
 export interface Route<
   Params extends z.ZodType = z.ZodType,
@@ -44,6 +47,10 @@ export interface Route<
   readonly scope?: Scope;
   /** Who calls with an API key. The handler adds it to its route, so that no other bundle has what it takes. */
   readonly identify?: Identify;
+  /** Who calls with an access token of another issuer. The handler adds it to its route as well. */
+  readonly outsideCaller?: OutsideCaller;
+  /** Whether customers with a token of another issuer may call it, although no API key may. */
+  readonly outside?: true;
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;
@@ -97,4 +104,9 @@ export function defineRoute<
   Reply extends z.ZodType = z.ZodNever,
 >(route: Route<Params, Query, Body, Reply>): Route<Params, Query, Body, Reply> {
   return route;
+}
+
+/** Whether customers with a token of another issuer may call a route: wherever programs may act for customers, and where it says so. */
+export function takesOutside({ scope, outside }: Pick<Route, 'scope' | 'outside'>): boolean {
+  return outside === true || scope === 'customers:act';
 }

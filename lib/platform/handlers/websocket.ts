@@ -13,11 +13,12 @@ import type { Push } from '#platform/aws/websocket-push.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { type Code, type closingCodes, codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { log } from '#platform/kernel/log.ts';
-import type { Tokens, VerifiedCaller } from '#platform/security/access-token.ts';
+import type { VerifiedCaller } from '#platform/security/access-token.ts';
 import { mayConnectFrom } from '#platform/security/origins.ts';
-import { sharedTokens } from './authentication.ts';
+import { openVerify, type Verify } from './authentication.ts';
 import { correlated, dependencies } from './dependencies.ts';
 import { InvalidJson, parseJson } from './json.ts';
+import type { OutsideCaller } from './route.ts';
 
 /** The largest message that is accepted. */
 export const maxMessageBytes = 4_096;
@@ -46,14 +47,16 @@ type Answer = { statusCode: number; headers?: Record<string, string>; body?: str
  * rejects the connection.
  */
 export function connectHandler(
+  outsideCaller: OutsideCaller,
   run: (connection: Connection & { caller: VerifiedCaller }) => Promise<undefined | Refusal>,
 ): WebSocketHandler {
   return webSocketHandler(async (event, deps) => {
     if (!mayConnectFrom(originOf(event), process.env.HOLDFAST_ORIGINS ?? '*')) {
       return problem(refuse('forbidden', 'Pages of this origin may not connect.'));
     }
-    const tokens = await sharedTokens(deps);
-    const caller = await tokens.verify(tokenOf(event));
+    const verify = await openVerify(deps, outsideCaller);
+    const caller = await verify(tokenOf(event));
+    if (isRefusal(caller)) return problem(caller);
     // Within the clock tolerance an expired token would open a connection that is over already.
     if (!caller || caller.expiresAtMs <= deps.clock())
       return problem(refuse('unauthenticated', 'Connect with a valid access token as ?token=…'));
@@ -76,11 +79,13 @@ export function disconnectHandler(run: (connection: Connection) => Promise<void>
  */
 export function messageHandler<Message>(
   shape: z.ZodType<Message>,
-  run: (connection: Connection & { message: Message | Refusal; tokens: Tokens }) => Promise<object | Refusal | Ending>,
+  outsideCaller: OutsideCaller,
+  run: (connection: Connection & { message: Message | Refusal; verify: Verify }) => Promise<object | Refusal | Ending>,
 ): WebSocketHandler {
   return webSocketHandler(async (event, deps) => {
     const { connectionId } = event.requestContext;
-    const result = await run({ deps, connectionId, message: read(event, shape), tokens: await sharedTokens(deps) });
+    const verify = await openVerify(deps, outsideCaller);
+    const result = await run({ deps, connectionId, message: read(event, shape), verify });
     if (isEnding(result)) {
       await deps.push.send([closing(connectionId, result.ending)], answerLimitMs);
       return { statusCode: codes[result.ending.refused].status };

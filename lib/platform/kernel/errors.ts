@@ -21,6 +21,8 @@ export const codes = {
   unauthenticated: { status: 401, retry: false, title: 'Sign in first' },
   invalid_credentials: { status: 401, retry: false, title: 'E-mail or password is wrong' },
   invalid_api_key: { status: 401, retry: false, title: 'The API key is not valid' },
+  token_not_accepted: { status: 401, retry: false, title: 'The access token of your sign-in is not accepted here' },
+  unknown_token_key: { status: 401, retry: true, title: 'The access token is signed with a key that is not known yet' },
   invalid_signature: { status: 401, retry: false, title: 'The signature is not valid' },
   not_entitled: { status: 403, retry: false, title: 'This sale asks for something that you have not shown' },
   contact_not_verified: { status: 403, retry: false, title: 'This sale is for customers with a verified address' },
@@ -36,6 +38,8 @@ export const codes = {
   forbidden: { status: 403, retry: false, title: 'This account is not allowed to do that' },
   missing_scope: { status: 403, retry: false, title: 'The API key lacks the scope for that' },
   people_only: { status: 403, retry: false, title: 'Only people who sign in may do that' },
+  own_account_needed: { status: 403, retry: false, title: 'That is for people with an account of Holdfast’s own' },
+  own_accounts_off: { status: 404, retry: false, title: 'Accounts are kept elsewhere: sign in at the shop itself' },
   not_found: { status: 404, retry: false, title: 'There is no such thing, or it is not yours' },
   idempotency_in_progress: { status: 409, retry: true, title: 'The first request with this key is still running' },
   sale_not_open: { status: 409, retry: false, title: 'Reservations have not opened yet' },
@@ -77,6 +81,7 @@ export const codes = {
   internal: { status: 500, retry: true, title: 'Something went wrong on our side' },
   queue_unavailable: { status: 503, retry: true, title: 'The request could not be queued; please repeat it' },
   status_unknown: { status: 503, retry: true, title: 'The status cannot be determined right now' },
+  issuer_unavailable: { status: 503, retry: true, title: 'Tokens of this issuer cannot be checked at the moment' },
   store_unavailable: { status: 503, retry: true, title: 'The store is unavailable' },
 } as const satisfies Record<string, CodeMeaning>;
 

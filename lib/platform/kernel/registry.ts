@@ -16,6 +16,7 @@ export type LogicalName =
   | 'provider/stripe'
   | `limit/${string}`
   | 'token/verification-key'
+  | 'auth/customers'
   | 'secret/token-signing-key'
   | 'secret/receipt-key'
   | 'secret/guard-key'
@@ -26,8 +27,8 @@ export type LogicalName =
   | 'secret/mail-url';
 
 /**
- * The name whose presence lets webhooks go to this machine. The local stack alone registers it; no function in an account may
- * look it up.
+ * The name whose presence lets webhooks go to this machine, and issuers of tokens be on it. The local stack alone registers it; no
+ * function in an account may look it up.
  */
 export const loopbackName = 'local/webhooks-to-loopback';
 

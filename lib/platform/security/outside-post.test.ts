@@ -1,4 +1,6 @@
 /** Posting to addresses that others chose, against real receivers on loopback. */
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { type Receiver, startReceiver, trustReceivers } from '#test/support/receiver.ts';
 import { AddressNotPublic, type Outside, openOutside, type Resolve } from './outside-post.ts';
 
@@ -126,5 +128,40 @@ describe('where it is allowed', () => {
     await expect(post(opening({ loopback: true }), plain.url, 200)).rejects.toMatchObject({ name: 'AbortError' });
     expect(performance.now() - startedAt).toBeLessThan(1_500);
     plain.answers({});
+  });
+});
+
+describe('reading', () => {
+  let answer: http.RequestListener = () => undefined;
+  const server = http.createServer((request, response) => answer(request, response));
+  const at = (path: string) => new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);
+  beforeAll(() => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve)));
+  afterAll(() => new Promise((resolve) => server.close(resolve)));
+
+  test('gives what is there, where loopback is allowed, and nowhere else', async () => {
+    let calls = 0;
+    answer = (_request, response) => {
+      calls++;
+      response.end('{"a":1}');
+    };
+    expect(await opening({ loopback: true }).get(at('/'), 2_000)).toBe('{"a":1}');
+    await expect(opening({ loopback: false }).get(at('/'), 2_000)).rejects.toThrow(AddressNotPublic);
+    expect(calls).toBe(1);
+  });
+
+  test('takes no redirect, no error, nothing that is too large, and does not wait for ever', async () => {
+    const outside = opening({ loopback: true });
+    for (const [status, body] of [
+      [302, ''],
+      [404, '{}'],
+      [500, '{}'],
+      [200, 'a'.repeat(65_537)],
+    ] as const) {
+      answer = (_request, response) => void response.writeHead(status, { location: '/elsewhere' }).end(body);
+      await expect(outside.get(at('/'), 2_000)).rejects.toThrow(/answered with/);
+    }
+    answer = () => undefined;
+    await expect(outside.get(at('/'), 200)).rejects.toThrow();
+    server.closeAllConnections();
   });
 });

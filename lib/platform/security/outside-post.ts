@@ -1,6 +1,6 @@
 /**
- * Sends a POST to an address that a client chose, without becoming their way into our own network (server-side request
- * forgery, SSRF).
+ * Calls an address that others chose, without becoming their way into our own network (server-side request forgery, SSRF): posts
+ * to the endpoints of clients, reads the keys of issuers.
  *
  * Invariant: no connection is opened to an address that is not public. The name is resolved by the connection itself, and the
  * addresses that are checked are the ones that it connects to, so an answer of DNS that changes in between changes nothing.
@@ -35,6 +35,8 @@ export interface Outside {
    * error of the network, or an abort when `limitMs` is over.
    */
   post(url: URL, headers: Readonly<Record<string, string>>, body: string, limitMs: number): Promise<number>;
+  /** Reads what is at an address. Throws the same, and for an answer that is no success or is larger than 64 KiB. */
+  get(url: URL, limitMs: number): Promise<string>;
   /** Closes the connections that are kept open for the next call. */
   close(): void;
 }
@@ -50,14 +52,20 @@ export function openOutside({ loopback, resolve = resolveAll }: OutsideOptions):
     'https:': new https.Agent({ keepAlive: true }),
     'http:': new http.Agent({ keepAlive: true }),
   };
+  const check = (url: URL) => {
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    // An address needs no look-up, so the guard of look-ups does not see it.
+    if (isIP(host) !== 0 && !isAllowed(host)) throw new AddressNotPublic(host);
+    if (url.protocol !== 'https:' && !(loopback && url.protocol === 'http:')) throw new AddressNotPublic(url.protocol);
+  };
   return {
     async post(url, headers, body, limitMs) {
-      const host = url.hostname.replace(/^\[|\]$/g, '');
-      // An address needs no look-up, so the guard of look-ups does not see it.
-      if (isIP(host) !== 0 && !isAllowed(host)) throw new AddressNotPublic(host);
-      if (url.protocol !== 'https:' && !(loopback && url.protocol === 'http:'))
-        throw new AddressNotPublic(url.protocol);
+      check(url);
       return exchange(url, { headers, lookup, signal: AbortSignal.timeout(limitMs) }, agents, body);
+    },
+    async get(url, limitMs) {
+      check(url);
+      return read(url, { lookup, signal: AbortSignal.timeout(limitMs), agent: false });
     },
     close() {
       agents['https:'].destroy();
@@ -131,5 +139,31 @@ function exchange(
       else reject(error);
     });
     request.end(body);
+  });
+}
+
+/** Reads an answer of a bounded size, by a connection of its own. */
+function read(url: URL, options: https.RequestOptions): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const send = url.protocol === 'http:' ? http.request : https.request;
+    const request = send(url, { ...options, headers: { accept: 'application/json' } }, (response) => {
+      const status = response.statusCode ?? 0;
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      const fail = (reason: string) => {
+        reject(new Error(`${url.href} answered ${reason}`));
+        request.destroy();
+      };
+      if (status < 200 || status > 299) fail(`with ${status}`);
+      response.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
+        bytes += chunk.length;
+        if (bytes > answerBytesAtMost) fail('with too much');
+      });
+      response.on('error', reject);
+      response.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    });
+    request.on('error', reject);
+    request.end();
   });
 }

@@ -1,6 +1,7 @@
 /**
- * A memory in front of MySQL, so that calls with an API key ask it once in a while and not each time. While MySQL is unavailable, what was
- * read up to ten minutes before counts, as long as an access token lives: reservations are accepted without MySQL.
+ * A memory in front of MySQL, so that calls with an API key or a token of another issuer ask it once in a while and not each
+ * time. While MySQL is unavailable, what was read up to ten minutes before counts, as long as an access token lives: reservations
+ * are accepted without MySQL.
  */
 import { LRUCache } from 'lru-cache';
 import { isOutage } from '#platform/resilience/outage.ts';
