@@ -67,7 +67,7 @@ async function verify(api: string, inboxUrl: string, account: Account): Promise<
 }
 
 /** Counts the mails of the notices of these customers, once all are there or the time for it is over. */
-export async function countInbox(inboxUrl: string, all: readonly Reader[]): Promise<Inbox> {
+export async function countInbox(inboxUrl: string, all: readonly Reader[], timeoutMs = mailWithinMs): Promise<Inbox> {
   const notices = (await Promise.all(all.map((reader) => reader.notices()))).flat();
   const count = async (): Promise<Inbox> => {
     const mails = await mailsOf(inboxUrl);
@@ -85,7 +85,7 @@ export async function countInbox(inboxUrl: string, all: readonly Reader[]): Prom
   };
   // What is still missing then is counted as never.
   return waitFor('the mails', async () => isWhole(await count()) && count(), {
-    timeoutMs: mailWithinMs,
+    timeoutMs,
     lookAgainMs,
   }).catch(count);
 }
