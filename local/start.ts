@@ -51,7 +51,10 @@ try {
   const { ownAccounts } = customersSettingOf({ registry: stack.registry });
   const { api, websocket, docs } = addresses;
   const config = { api, websocket, docs, minorDigits, payments: sandboxPayments, ownAccounts };
-  const web = await startWeb({ port: await freePort(usualPorts.web), config });
+  const web = await startWeb({
+    ...{ port: await freePort(usualPorts.web), config },
+    pictures: stack.registry['bucket/pictures'],
+  });
   stack.publish({ web: web.url, ...sample });
   say(banner({ addresses, web: web.url, dir, wentOn, ...sample }));
   followLogs(stack.processes, say);

@@ -3,6 +3,7 @@
 /** The calls that take an Idempotency-Key. */
 export const keyed: ReadonlySet<string> = new Set([
   'DELETE /ops/api-keys/{keyId}',
+  'DELETE /products/{productId}/pictures/{pictureId}',
   'DELETE /webhook-endpoints/{endpointId}',
   'PATCH /products/{productId}',
   'PATCH /sales/{saleId}',
@@ -15,6 +16,8 @@ export const keyed: ReadonlySet<string> = new Set([
   'POST /ops/reconcile',
   'POST /products',
   'POST /products/import',
+  'POST /products/{productId}/pictures',
+  'POST /products/{productId}/pictures/{pictureId}/shown',
   'POST /purchases',
   'POST /purchases/{purchaseId}/dispute',
   'POST /purchases/{purchaseId}/refund',

@@ -476,6 +476,80 @@ export interface paths {
         patch: operations["update-product"];
         trace?: never;
     };
+    "/products/{productId}/pictures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Announce a picture of a product; the answer is a form by which its file is brought
+         * @description Post the file as the form says, within ten minutes, and then call POST /products/{productId}/pictures/{pictureId}/shown. JPEG, PNG and WebP of at most 5 MiB, eight for each product.
+         *
+         *     For operators and admins.
+         *
+         *     Programs need an API key with the scope `catalog:write`.
+         *
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         */
+        post: operations["add-picture"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/products/{productId}/pictures/{pictureId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove a picture from a product
+         * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `catalog:write`.
+         *
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         */
+        delete: operations["remove-picture"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/products/{productId}/pictures/{pictureId}/shown": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show a picture whose file has come, if it is what was announced
+         * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `catalog:write`.
+         *
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         */
+        post: operations["show-picture"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/products/import": {
         parameters: {
             query?: never;
@@ -514,6 +588,48 @@ export interface paths {
          *     Programs need an API key with the scope `sales:read`.
          */
         get: operations["list-every-sale"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/pages/sales/{saleId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The shop's page of a sale, with what its address looks like where it is shared (Open Graph)
+         * @description The distribution in front of the pages asks for it as `/sales/{saleId}`. Of a sale that is not there, or not known at the moment, the page comes without a preview.
+         *
+         *     For everyone.
+         */
+        get: operations["get-sale-page"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/pages/sales/{saleId}/cover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The picture of a sale in previews, as a PNG of 1200 by 630
+         * @description For everyone.
+         */
+        get: operations["get-sale-cover"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1979,6 +2095,21 @@ export interface components {
             description?: string;
             price?: components["schemas"]["NewPrice"];
         };
+        NewPicture: {
+            /**
+             * @description What the file is
+             * @enum {string}
+             */
+            type: "image/jpeg" | "image/png" | "image/webp";
+            /** @description How many bytes it has */
+            bytes: number;
+            alt: {
+                /** @description What the picture shows, for those who do not see it */
+                en: string;
+                /** @description What the picture shows, for those who do not see it */
+                ko: string;
+            };
+        };
         NewSale: {
             /** Format: uuid */
             productId: string;
@@ -2399,7 +2530,7 @@ export interface components {
              * @description What happened, for programs
              * @enum {string}
              */
-            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "customer_missing" | "unauthenticated" | "invalid_credentials" | "invalid_api_key" | "token_not_accepted" | "unknown_token_key" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "missing_scope" | "people_only" | "own_account_needed" | "own_accounts_off" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "import_rejected" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "issuer_unavailable" | "store_unavailable";
+            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "customer_missing" | "unauthenticated" | "invalid_credentials" | "invalid_api_key" | "token_not_accepted" | "unknown_token_key" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "missing_scope" | "people_only" | "own_account_needed" | "own_accounts_off" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "too_many_pictures" | "picture_missing" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "import_rejected" | "not_a_picture" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "issuer_unavailable" | "store_unavailable";
             /** @description What to do about it, for people */
             detail: string;
             /** @description The path that was called */
@@ -2666,6 +2797,31 @@ export interface components {
             name: string;
             description: string;
             price: components["schemas"]["Amount"];
+            /** @description In the order in which they were added */
+            pictures: components["schemas"]["Picture"][];
+        };
+        Picture: {
+            /** Format: uuid */
+            pictureId: string;
+            /** @description Where it is, behind the origin of the pages */
+            path: string;
+            type: string;
+            alt: {
+                en: string;
+                ko: string;
+            };
+        };
+        PictureUpload: {
+            /** Format: uuid */
+            pictureId: string;
+            /** @description Post the fields and then the file, as `file`, to the address as multipart/form-data */
+            upload: {
+                url: string;
+                fields: {
+                    [key: string]: string;
+                };
+                expiresAt: string;
+            };
         };
         Imported: {
             created: number;
@@ -4082,6 +4238,83 @@ export interface operations {
             };
         };
     };
+    "add-picture": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                productId: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 16,384 bytes, in UTF-8 */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPicture"];
+            };
+        };
+        responses: {
+            /** @description Made */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PictureUpload"];
+                };
+            };
+        };
+    };
+    "remove-picture": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                productId: string;
+                pictureId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; there is nothing to say */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "show-picture": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                productId: string;
+                pictureId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picture"];
+                };
+            };
+        };
+    };
     "import-products": {
         parameters: {
             query?: {
@@ -4134,6 +4367,52 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SalePage"];
+                };
+            };
+        };
+    };
+    "get-sale-page": {
+        parameters: {
+            query?: {
+                code?: string;
+            };
+            header?: never;
+            path: {
+                saleId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html; charset=utf-8": string;
+                };
+            };
+        };
+    };
+    "get-sale-cover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                saleId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
                 };
             };
         };
