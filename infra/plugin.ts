@@ -1,12 +1,14 @@
 /**
  * Completes what serverless.yml declares for a real account: from a function's `uses` its role, the names it may look up
- * and its place in the network; from queues and workers their registry entries and alarms; from all of it a dashboard.
+ * and its place in the network; from queues and workers their registry entries and alarms; from the pages where they are
+ * served; from all of it a dashboard. At a deployment it brings the pages there.
  *
  * Invariant: it only adds what follows from the declarations, so that no list has to be kept in step with another by hand.
  * Loaded by the Serverless Framework when it packages; the local stack never loads it.
  */
 import { originsOf } from '#platform/security/origins.ts';
 import { dashboardBody } from './dashboard.ts';
+import { hostingOutputs, hostingResources } from './hosting.ts';
 import { type Grant, grantOf, type Landscape, type Statement } from './uses.ts';
 
 type Resource = { Type: string; Properties: Record<string, unknown> };
@@ -25,18 +27,23 @@ interface Serverless {
   service: {
     service: string;
     functions: Record<string, FunctionDeclaration>;
-    resources: { Resources: Resources };
+    resources: { Resources: Resources; Outputs?: Record<string, unknown> };
+    custom: { pages: { domain: string; certificate: string } };
     provider: {
       httpApi: { cors: { allowedOrigins: string[] } };
       compiledCloudFormationTemplate: { Resources: Resources };
     };
   };
-  getProvider(name: 'aws'): { getStage(): string; naming: { getNormalizedFunctionName(key: string): string } };
+  getProvider(name: 'aws'): {
+    getStage(): string;
+    getRegion(): string;
+    naming: { getNormalizedFunctionName(key: string): string };
+  };
   configSchemaHandler: { defineFunctionProperties(provider: string, schema: object): void };
 }
 
 export default class HoldfastPlugin {
-  readonly hooks: Record<string, () => void>;
+  readonly hooks: Record<string, () => void | Promise<void>>;
   readonly #serverless: Serverless;
 
   constructor(serverless: Serverless) {
@@ -47,18 +54,32 @@ export default class HoldfastPlugin {
     this.hooks = {
       'before:package:initialize': () => this.#complete(),
       'before:package:finalize': () => {
-        limitToWebsocketsApi(serverless.service.provider.compiledCloudFormationTemplate.Resources);
+        const { Resources: compiled } = serverless.service.provider.compiledCloudFormationTemplate;
+        invokeByRole(compiled);
+        limitToWebsocketsApi(compiled);
       },
+      // The new code names what pages are made of, so that is there before it; pages follow the code that they call.
+      'before:aws:deploy:deploy:updateStack': () => this.#bringPages('assets'),
+      'after:aws:deploy:deploy:updateStack': () => this.#bringPages('all'),
     };
   }
 
+  async #bringPages(part: 'assets' | 'all'): Promise<void> {
+    // Loaded when it is needed: packaging takes neither the SDK nor the pages.
+    const { bringPages } = await import('./pages.ts');
+    const provider = this.#serverless.getProvider('aws');
+    await bringPages({ stage: provider.getStage(), region: provider.getRegion() }, part);
+  }
+
   #complete(): void {
-    const { service, functions, resources } = this.#serverless.service;
+    const { service, functions, resources, custom } = this.#serverless.service;
     const { cors } = this.#serverless.service.provider.httpApi;
     cors.allowedOrigins = cors.allowedOrigins.flatMap(originsOf);
     const provider = this.#serverless.getProvider('aws');
     const stage = provider.getStage();
     const landscape: Landscape = { stage, queues: queuesIn(resources.Resources, `${service}-${stage}-`) };
+    Object.assign(resources.Resources, hostingResources({ stage, ...custom.pages }));
+    resources.Outputs = { ...resources.Outputs, ...hostingOutputs() };
     const workers: string[] = [];
     for (const [key, declared] of Object.entries(functions)) {
       const id = provider.naming.getNormalizedFunctionName(key);
@@ -92,6 +113,41 @@ export default class HoldfastPlugin {
       },
     };
   }
+}
+
+/**
+ * The framework gives each function behind the HTTP API a permission for it. A template holds at most 500 resources, so the API
+ * gets a role instead, which may invoke exactly these functions.
+ */
+function invokeByRole(resources: Resources): void {
+  const functions: unknown[] = [];
+  for (const [id, { Type, Properties }] of Object.entries(resources)) {
+    if (Type === 'AWS::ApiGatewayV2::Integration' && (Properties.ApiId as { Ref: string }).Ref === 'HttpApi') {
+      functions.push(Properties.IntegrationUri);
+      Properties.CredentialsArn = arnOf('HttpApiRole');
+    }
+    if (Type === 'AWS::Lambda::Permission' && JSON.stringify(Properties.SourceArn ?? '').includes('"HttpApi"')) {
+      delete resources[id];
+    }
+  }
+  resources.HttpApiRole = {
+    Type: 'AWS::IAM::Role',
+    Properties: {
+      AssumeRolePolicyDocument: {
+        Version: '2012-10-17',
+        Statement: [{ Effect: 'Allow', Principal: { Service: 'apigateway.amazonaws.com' }, Action: 'sts:AssumeRole' }],
+      },
+      Policies: [
+        {
+          PolicyName: 'invoke',
+          PolicyDocument: {
+            Version: '2012-10-17',
+            Statement: [{ Effect: 'Allow', Action: ['lambda:InvokeFunction'], Resource: functions }],
+          },
+        },
+      ],
+    },
+  };
 }
 
 /** The framework lets any API invoke a WebSocket function; this limits it to the stack's own API. */

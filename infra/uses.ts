@@ -82,6 +82,21 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
   'tokens:sign': () => ({ names: ['secret/token-signing-key'], statements: [secret('TokenSigningKey')] }),
   /** Challenges, device tokens and the salts of passwords. */
   guard: () => ({ names: ['secret/guard-key'], statements: [secret('GuardKey')] }),
+  /**
+   * The bucket of pictures: to make forms for files that are brought, and to look at, show and remove them. A file gets its name when it
+   * is announced, so the last part of the ARN cannot be known here. Without the right to list, S3 would not say that a file is missing.
+   */
+  pictures: () => ({
+    names: ['bucket/pictures'],
+    statements: [
+      allow(['s3:PutObject', 's3:GetObject', 's3:DeleteObject'], { 'Fn::Sub': `\${PicturesBucket.Arn}/incoming/*` }),
+      allow(['s3:PutObject', 's3:DeleteObject'], { 'Fn::Sub': `\${PicturesBucket.Arn}/pictures/*` }),
+      allow(['s3:ListBucket'], arnOf('PicturesBucket')),
+    ],
+    outside: true,
+  }),
+  /** What the distribution proves itself with, for who asks where a call came from. */
+  edge: () => ({ names: ['secret/edge-key'], statements: [secret('EdgeKey')] }),
   receipts: () => ({ names: ['secret/receipt-key'], statements: [secret('ReceiptKey')] }),
   'dead-letters:read': ({ queues }) => ({
     names: [...queues.keys()].map((name) => `dead/${name}`),

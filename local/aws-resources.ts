@@ -15,6 +15,14 @@ import {
   RemoveTargetsCommand,
 } from '@aws-sdk/client-eventbridge';
 import {
+  CreateBucketCommand,
+  DeleteBucketCommand,
+  DeleteObjectCommand,
+  ListObjectsV2Command,
+  PutBucketCorsCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import {
   CreateQueueCommand,
   DeleteQueueCommand,
   GetQueueAttributesCommand,
@@ -41,6 +49,8 @@ export function awsEnvironment(endpoints: AwsEndpoints): Record<string, string> 
     AWS_ACCESS_KEY_ID: localCredentials.accessKeyId,
     AWS_SECRET_ACCESS_KEY: localCredentials.secretAccessKey,
     AWS_ENDPOINT_URL_SQS: endpoints.sqs,
+    // Both emulators have S3 where they have SQS.
+    AWS_ENDPOINT_URL_S3: endpoints.sqs,
     ...(endpoints.events ? { AWS_ENDPOINT_URL_EVENTBRIDGE: endpoints.events } : {}),
     // The machine's own AWS configuration must not affect a local stack.
     AWS_EC2_METADATA_DISABLED: 'true',
@@ -62,6 +72,41 @@ export function eventsClient(endpoints: AwsEndpoints): EventBridgeClient {
     region: endpoints.region,
     credentials: localCredentials,
   });
+}
+
+/** Makes the bucket of pictures, to which browsers may bring files. LocalStack asks for that to be said; the other allows it. Returns its address. */
+export async function createBucket(
+  endpoints: AwsEndpoints,
+  Bucket: string,
+  aws: 'embedded' | 'localstack',
+): Promise<string> {
+  const address = `${endpoints.sqs}/${Bucket}?name=${Bucket}`;
+  const s3 = s3Client(endpoints);
+  try {
+    await s3.send(new CreateBucketCommand({ Bucket }));
+    if (aws === 'embedded') return address;
+    const CORSRules = [{ AllowedMethods: ['POST'], AllowedOrigins: ['*'] }];
+    await s3.send(new PutBucketCorsCommand({ Bucket, CORSConfiguration: { CORSRules } }));
+    return address;
+  } finally {
+    s3.destroy();
+  }
+}
+
+/** Deletes a bucket and what is in it. */
+export async function deleteBucket(endpoints: AwsEndpoints, Bucket: string): Promise<void> {
+  const s3 = s3Client(endpoints);
+  try {
+    const { Contents = [] } = await s3.send(new ListObjectsV2Command({ Bucket }));
+    for (const { Key } of Contents) await s3.send(new DeleteObjectCommand({ Bucket, Key }));
+    await s3.send(new DeleteBucketCommand({ Bucket }));
+  } finally {
+    s3.destroy();
+  }
+}
+
+function s3Client({ sqs: endpoint, region }: AwsEndpoints): S3Client {
+  return new S3Client({ endpoint, region, credentials: localCredentials, forcePathStyle: true });
 }
 
 /** The URL of a queue in the path style, which every emulator accepts. */

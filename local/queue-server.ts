@@ -1,5 +1,5 @@
 /**
- * The queue server: SQS on a port of 127.0.0.1, by fauxqs, with its messages in SQLite.
+ * The queue server: SQS and S3 on a port of 127.0.0.1, by fauxqs, with its messages in SQLite and its files in a folder.
  *
  * Invariant: every change is committed before it is answered, so a queue server that is killed loses no message that it
  * accepted and repeats no delete that it confirmed. fauxqs is composed from its parts here for two reasons, both present in
@@ -18,7 +18,8 @@ interface Parts {
     allQueues(): Iterable<{ persistence?: Persistence }>;
   };
   SnsStore: new () => object;
-  S3Store: new () => object;
+  S3Store: new () => { persistence?: object };
+  FileS3Persistence: new (folder: string) => { loadS3(s3Store: object): void };
   PersistenceManager: new (dataDir: string) => Persistence;
 }
 
@@ -36,7 +37,12 @@ async function loadParts(): Promise<Parts> {
   const part = (file: string) => import(new URL(file, import.meta.resolve('fauxqs')).href);
   return Object.assign(
     {},
-    ...(await Promise.all(['sqs/sqsStore.js', 'sns/snsStore.js', 's3/s3Store.js', 'persistence.js'].map(part))),
+    ...(await Promise.all(
+      [
+        ...['sqs/sqsStore.js', 'sns/snsStore.js', 's3/s3Store.js'],
+        ...['s3/fileS3Persistence.js', 'persistence.js'],
+      ].map(part),
+    )),
   );
 }
 
@@ -46,15 +52,22 @@ export interface QueueServer {
   stop(): Promise<void>;
 }
 
-/** Starts the queue server. Without `dataDir` messages live in memory only. */
+/** Starts the queue server. Without `dataDir` messages live in memory only, and without `filesDir` files. */
 export async function startQueueServer(options: {
   port?: number;
   dataDir?: string;
+  filesDir?: string | undefined;
   region?: string;
 }): Promise<QueueServer> {
-  const { SqsStore, SnsStore, S3Store, PersistenceManager } = await loadParts();
+  const { SqsStore, SnsStore, S3Store, FileS3Persistence, PersistenceManager } = await loadParts();
   const sqsStore = new SqsStore();
   const snsStore = new SnsStore();
+  const s3Store = new S3Store();
+  if (options.filesDir) {
+    const files = new FileS3Persistence(options.filesDir);
+    files.loadS3(s3Store);
+    s3Store.persistence = files;
+  }
   const persistence = options.dataDir ? new PersistenceManager(options.dataDir) : undefined;
   if (persistence) {
     // Survives kill -9. Without a sync for each row, only a power cut can lose the last moments, as in the local bus.
@@ -71,9 +84,11 @@ export async function startQueueServer(options: {
     logger: false,
     defaultRegion: options.region ?? 'us-east-1',
     // The stores' classes are loaded by path, so their types are not the ones that buildApp names.
-    stores: { sqsStore, snsStore, s3Store: new S3Store() } as unknown as NonNullable<
-      Parameters<typeof buildApp>[0]
-    >['stores'],
+    stores: { sqsStore, snsStore, s3Store } as unknown as NonNullable<Parameters<typeof buildApp>[0]>['stores'],
+  });
+  // A browser that brings a file from another origin reads whether it has come.
+  app.addHook('onSend', async ({ headers }, reply) => {
+    if (headers.origin !== undefined) reply.header('access-control-allow-origin', '*');
   });
   app.addHook('onClose', async () => persistence?.close());
   const url = await app.listen({ port: options.port ?? 0, host: '127.0.0.1' });
@@ -82,9 +97,19 @@ export async function startQueueServer(options: {
 
 if (import.meta.main) {
   const { values } = parseArgs({
-    options: { port: { type: 'string' }, 'data-dir': { type: 'string' }, region: { type: 'string' } },
+    options: {
+      port: { type: 'string' },
+      'data-dir': { type: 'string' },
+      'files-dir': { type: 'string' },
+      region: { type: 'string' },
+    },
   });
   await runService('queues', () =>
-    startQueueServer({ port: portFlag(values.port), dataDir: values['data-dir'], region: values.region }),
+    startQueueServer({
+      port: portFlag(values.port),
+      dataDir: values['data-dir'],
+      filesDir: values['files-dir'],
+      region: values.region,
+    }),
   );
 }

@@ -10,7 +10,14 @@ import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { loopbackName } from '#platform/kernel/registry.ts';
-import { type AwsEndpoints, awsEnvironment, createResources, deleteResources } from './aws-resources.ts';
+import {
+  type AwsEndpoints,
+  awsEnvironment,
+  createBucket,
+  createResources,
+  deleteBucket,
+  deleteResources,
+} from './aws-resources.ts';
 import { createDatabase, type Databases, dropDatabase, flushRedis, inDatabase, startDatabases } from './databases.ts';
 import { freePort } from './free-port.ts';
 import { type LocalStack, startLocalStack } from './localstack.ts';
@@ -289,7 +296,10 @@ class Starting {
       await deleteResources(this.#declared, endpoints, { prefix }).catch(() => undefined);
       const names = await createResources(this.#declared, endpoints, { prefix });
       this.#atStop.push(() => deleteResources(this.#declared, endpoints, { prefix }));
-      return { endpoints, names };
+      const bucket = `${prefix}-pictures`;
+      const pictures = await createBucket(endpoints, bucket, 'localstack');
+      this.#atStop.push(() => deleteBucket(endpoints, bucket));
+      return { endpoints, names: { ...names, 'bucket/pictures': pictures } };
     }
     const endpoints: AwsEndpoints = {
       sqs: `http://127.0.0.1:${this.#ports.queues}`,
@@ -298,7 +308,9 @@ class Starting {
     };
     const queues = this.#startNode('queues', 'queue-server.ts', [
       ...['--port', String(this.#ports.queues)],
-      ...(this.#options.queuesOnDisk === false ? [] : ['--data-dir', join(this.#dir, 'queues')]),
+      ...(this.#options.queuesOnDisk === false
+        ? []
+        : ['--data-dir', join(this.#dir, 'queues'), '--files-dir', join(this.#dir, 'files')]),
     ]);
     const events = withEvents
       ? this.#startNode(
@@ -313,7 +325,9 @@ class Starting {
         )
       : undefined;
     await Promise.all([queues, events]);
-    return { endpoints, names: await createResources(this.#declared, endpoints) };
+    const names = await createResources(this.#declared, endpoints);
+    const pictures = await createBucket(endpoints, 'pictures', 'embedded');
+    return { endpoints, names: { ...names, 'bucket/pictures': pictures } };
   }
 
   /** The address of MySQL for functions, which have an account of their own, of this database alone. */
@@ -392,7 +406,7 @@ class Starting {
   }
 
   #dropFiles(): void {
-    for (const part of ['queues', 'events', 'provider', 'beds'])
+    for (const part of ['queues', 'files', 'events', 'provider', 'beds'])
       rmSync(join(this.#dir, part), { recursive: true, force: true });
   }
 

@@ -46,7 +46,10 @@ try {
   const { operator, customers } = await addSampleData(stack);
   const { api, websocket, docs } = addresses;
   const config = { api, websocket, docs, minorDigits, payments: sandboxPayments };
-  const web = await startWeb({ port: await freePort(usualPorts.web), config });
+  const web = await startWeb({
+    ...{ port: await freePort(usualPorts.web), config },
+    pictures: stack.registry['bucket/pictures'],
+  });
   stack.publish({ web: web.url, operator, customers });
   say(banner({ addresses, web: web.url, dir, wentOn, operator, customers }));
   followLogs(stack.processes, say);

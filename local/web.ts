@@ -1,14 +1,17 @@
 /**
  * The web server of the shop and the operator console: the built pages of `web/`, `/config.json` with the addresses of the
- * APIs, which the pages read, and for each sale its page with a preview for sharing and its picture.
+ * APIs, which the pages read, for each sale its page with a preview for sharing and its
+ * picture, and the pictures of products, from their bucket.
  *
- * Invariant: it serves only the files that were built at start, by their exact path. Started by `npm start`.
+ * Invariant: it serves only the files that were built at start, by their exact path, and what the bucket shows. Started by `npm start`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { localeFrom } from '#platform/kernel/reader.ts';
 import { buildPages, type PageFile } from '#web/build.ts';
 import { coverPng } from '#web/cover-png.ts';
-import { codeQuery, type Previewed, previewedPage } from '#web/preview.ts';
+import { pageHeaders } from '#web/headers.ts';
+import { shopPaths } from '#web/paths.ts';
+import { codeQuery, type Previewed, salePage } from '#web/preview.ts';
+import type { Product, SaleView } from '#web/types.ts';
 import { serveHttp } from './service/http.ts';
 
 /** The content of `/config.json`. */
@@ -37,29 +40,26 @@ export const sandboxPayments = [
 
 /** How long the page of a sale waits for what its preview says; without it, the page comes with the shop's own. */
 const previewMs = 1_500;
+const picturePath = /^\/pictures\/[0-9a-f-]{36}\.(jpg|png|webp)$/;
 const salePath = /^\/sales\/([0-9a-f-]{36})(\.png)?$/;
-/** Paths that the shop's page itself takes apart. */
-const shopPaths = new Set(['/', '/settings']);
 
 /** Starts the server on 127.0.0.1; rejects if the port is taken. */
 export async function startWeb(options: {
   port: number;
   config: WebConfig;
+  /** The address of the bucket of pictures, as it is registered. */
+  pictures?: string | undefined;
 }): Promise<{ url: string; port: number; stop(): Promise<void> }> {
   const { config } = options;
+  const pictures = options.pictures?.split('?')[0];
   const files = await buildPages();
   const common = {
-    'x-content-type-options': 'nosniff',
-    'referrer-policy': 'no-referrer',
+    ...pageHeaders({
+      connect: [config.api, config.websocket, ...(pictures ? [pictures] : [])].map(
+        (address) => new URL(address).origin,
+      ),
+    }),
     vary: 'accept-encoding, accept-language',
-    'content-security-policy': [
-      "default-src 'self'",
-      `connect-src 'self' ${new URL(config.api).origin} ${new URL(config.websocket).origin}`,
-      "img-src 'self' data:",
-      "base-uri 'none'",
-      "frame-ancestors 'none'",
-      "form-action 'none'",
-    ].join('; '),
   };
 
   function send(request: IncomingMessage, response: ServerResponse, file: PageFile, more: object = {}): void {
@@ -76,6 +76,20 @@ export async function startWeb(options: {
     response.end(request.method === 'HEAD' ? undefined : body);
   }
 
+  /** Hands on a picture as the bucket has it. */
+  async function sendPicture(request: IncomingMessage, response: ServerResponse, address: string): Promise<void> {
+    const found = await fetch(address);
+    if (!found.ok) return refuse(response, 404, 'There is no such picture.\n');
+    const body = Buffer.from(await found.arrayBuffer());
+    response.writeHead(200, {
+      ...common,
+      'content-type': found.headers.get('content-type') ?? '',
+      'content-length': body.length,
+      'cache-control': found.headers.get('cache-control') ?? '',
+    });
+    response.end(request.method === 'HEAD' ? undefined : body);
+  }
+
   function refuse(response: ServerResponse, status: number, text: string): void {
     response.writeHead(status, { ...common, 'content-type': 'text/plain' });
     response.end(text);
@@ -87,17 +101,22 @@ export async function startWeb(options: {
     if (path === '/config.json') return send(request, response, fresh(JSON.stringify(config), 'application/json'));
     const [, saleId, picture] = salePath.exec(path) ?? [];
     if (saleId && picture) return send(request, response, { ...fresh(coverPng(saleId), 'image/png'), immutable: true });
-    const file = files.get(saleId || shopPaths.has(path) ? '/index.html' : path);
+    if (pictures && picturePath.test(path)) return sendPicture(request, response, pictures + path);
+    const file = files.get(saleId || shopPaths.includes(path) ? '/index.html' : path);
     if (!file) return refuse(response, 404, 'There is no such page.\n');
     // A module of another page is loaded only where it says that it may be.
     if (path.startsWith('/embed/')) return send(request, response, file, { 'access-control-allow-origin': '*' });
     if (!saleId) return send(request, response, file);
     const origin = `http://${request.headers.host ?? 'localhost'}`;
     const code = new URLSearchParams(query).get('code') ?? undefined;
-    const sale = await readSale(config.api, saleId, code);
-    const locale = localeFrom(request.headers['accept-language']) ?? 'en';
-    if (!sale) return send(request, response, file);
-    send(request, response, fresh(await previewedPage(file.body.toString(), sale, origin, locale, code), file.type));
+    const page = await salePage({
+      shell: file.body.toString(),
+      origin,
+      languages: request.headers['accept-language'],
+      code,
+      read: () => readSale(config.api, saleId, code),
+    });
+    send(request, response, fresh(page.html, file.type));
   }
 
   const http = await serveHttp((request, response) => {
@@ -111,14 +130,12 @@ function fresh(content: string | Buffer, type: string): PageFile {
   return { body: Buffer.from(content), gzip: Buffer.alloc(0), type, immutable: false };
 }
 
-/** What the preview of a sale says; undefined if there is no such sale, or nobody answers in time. */
+/** What the preview of a sale says; undefined if there is no such sale. Throws if nobody answers in time. */
 async function readSale(api: string, saleId: string, code: string | undefined): Promise<Previewed | undefined> {
-  try {
-    const response = await fetch(`${api}/sales/${saleId}${codeQuery(code)}`, {
-      signal: AbortSignal.timeout(previewMs),
-    });
-    return response.ok ? ((await response.json()) as Previewed) : undefined;
-  } catch {
-    return undefined;
-  }
+  const signal = AbortSignal.timeout(previewMs);
+  const response = await fetch(`${api}/sales/${saleId}${codeQuery(code)}`, { signal });
+  if (!response.ok) return undefined;
+  const sale = (await response.json()) as SaleView;
+  const product = (await (await fetch(`${api}/products/${sale.productId}`, { signal })).json()) as Partial<Product>;
+  return { ...sale, picture: product.pictures?.[0] };
 }

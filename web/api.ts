@@ -259,5 +259,7 @@ export interface PageConfig {
 export async function loadConfig(): Promise<PageConfig> {
   const response = await fetch('/config.json', { signal: AbortSignal.timeout(answerMs) });
   if (!response.ok) throw new Problem(response.status, { code: 'unreachable' });
-  return (await response.json()) as PageConfig;
+  const config = (await response.json()) as PageConfig;
+  // One that stands behind the origin of the pages has no origin of its own in its address.
+  return { ...config, websocket: new URL(config.websocket, location.href.replace(/^http/, 'ws')).href };
 }

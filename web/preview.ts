@@ -2,9 +2,11 @@
  * What the address of a sale looks like where it is shared (Open Graph): title, price, times and picture, written into the
  * head of the page, because what makes previews runs no scripts.
  */
+import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import { minorDigits, toDecimal } from '#platform/kernel/money.ts';
+import { localeFrom } from '#platform/kernel/reader.ts';
 import { formatFor } from './format.ts';
-import { languageOf, loadWords } from './words.ts';
+import { type Language, languageOf, loadWords } from './words.ts';
 
 /** What a preview says of a sale. */
 export interface Previewed {
@@ -14,24 +16,52 @@ export interface Previewed {
   readonly capPerCustomer: number;
   readonly reserveOpensAt: string;
   readonly purchaseOpensAt: string;
+  /** The first picture of its product; without one it has a picture that follows from its id. */
+  readonly picture?: { readonly path: string; readonly alt: Readonly<Record<Language, string>> } | undefined;
 }
 
 /** Where the page has its own title and description. */
 const ownHead = /<!-- preview -->[\s\S]*<!-- \/preview -->/;
 
-/**
- * The page with the preview of a sale in its head, in the language of a tag. `origin` is where it is served, `code` what the
- * address brings for a sale that asks for one.
- */
-export async function previewedPage(
+/** How the page of a sale is asked for. */
+export interface SalePage {
+  /** The shop's page as it was built. */
+  readonly shell: string;
+  /** Where the page is served. */
+  readonly origin: string;
+  /** The Accept-Language of whoever asks. */
+  readonly languages: string | undefined;
+  /** What the address brings for a sale that asks for one. */
+  readonly code?: string | undefined;
+  /** What the preview says. */
+  read(): Promise<Previewed | Refusal | undefined>;
+}
+
+/** The page of a sale: with its preview, or without one while the sale cannot be read, since the page itself needs none. */
+export async function salePage({
+  shell,
+  origin,
+  languages,
+  code,
+  read,
+}: SalePage): Promise<{ html: string; isPreviewed: boolean }> {
+  const sale = await read().catch(() => undefined);
+  if (!sale || isRefusal(sale)) return { html: shell, isPreviewed: false };
+  const locale = localeFrom(languages) ?? 'en';
+  return { html: await previewedPage(shell, sale, origin, locale, code), isPreviewed: true };
+}
+
+/** The page with the preview of a sale in its head, in the language of a tag. */
+async function previewedPage(
   html: string,
   sale: Previewed,
   origin: string,
   locale: string,
   code?: string,
 ): Promise<string> {
-  const { saleId, name, price, capPerCustomer, reserveOpensAt, purchaseOpensAt } = sale;
-  const words = await loadWords(languageOf(locale) ?? 'en');
+  const { saleId, name, price, capPerCustomer, reserveOpensAt, purchaseOpensAt, picture } = sale;
+  const language = languageOf(locale) ?? 'en';
+  const words = await loadWords(language);
   const format = formatFor(locale, words, Date.now, minorDigits);
   const time = new Intl.DateTimeFormat(locale, {
     // Who reads it may be anywhere.
@@ -48,9 +78,9 @@ export async function previewedPage(
     'og:title': name,
     'og:description': description,
     'og:url': `${origin}/sales/${saleId}${codeQuery(code)}`,
-    'og:image': `${origin}/sales/${saleId}.png`,
-    'og:image:width': '1200',
-    'og:image:height': '630',
+    ...(picture
+      ? { 'og:image': origin + picture.path, 'og:image:alt': picture.alt[language] }
+      : { 'og:image': `${origin}/sales/${saleId}.png`, 'og:image:width': '1200', 'og:image:height': '630' }),
     'product:price:amount': toDecimal(price),
     'product:price:currency': price.currency,
   };

@@ -1,5 +1,6 @@
 /** What the API answers, from the shapes that the API itself is made of; nothing of it is in the bundles. */
 import type { ActView } from '#audit/act.ts';
+import type { PictureUpload } from '#catalog/picture.shapes.ts';
 import type { Product, RowError } from '#catalog/product.shapes.ts';
 import type { Me, OwnSession } from '#identity/identity.shapes.ts';
 import type { OperatorView } from '#identity/operators.ts';
@@ -39,6 +40,7 @@ export type {
   Notification,
   OperatorView,
   OwnSession,
+  PictureUpload,
   Product,
   PurchaseAccepted,
   PurchaseView,

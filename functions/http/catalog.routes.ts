@@ -1,4 +1,5 @@
 /** The routes of the catalog: what can be sold, and how operators fill it. */
+import { NewPicture, Picture, PicturePath, PictureUpload } from '#catalog/picture.shapes.ts';
 import {
   Imported,
   ImportFile,
@@ -74,6 +75,55 @@ export const updateProductRoute = defineRoute({
   example: { price: { amountMinor: 11_900, currency: 'EUR' } },
   status: 200,
   reply: Product,
+  refusals: ['not_found'],
+});
+
+export const addPictureRoute = defineRoute({
+  method: 'POST',
+  path: '/products/{productId}/pictures',
+  summary: 'Announce a picture of a product; the answer is a form by which its file is brought',
+  description:
+    'Post the file as the form says, within ten minutes, and then call POST /products/{productId}/pictures/{pictureId}/shown. JPEG, PNG and WebP of at most 5 MiB, eight for each product.',
+  tag,
+  auth: 'operator',
+  scope: 'catalog:write',
+  params: ProductPath,
+  idempotent: 'optional',
+  body: NewPicture,
+  example: {
+    type: 'image/jpeg',
+    bytes: 284_113,
+    alt: { en: 'A brass lamp on a desk', ko: '책상 위의 황동 램프' },
+  },
+  status: 201,
+  reply: PictureUpload,
+  refusals: ['not_found', 'too_many_pictures'],
+});
+
+export const showPictureRoute = defineRoute({
+  method: 'POST',
+  path: '/products/{productId}/pictures/{pictureId}/shown',
+  summary: 'Show a picture whose file has come, if it is what was announced',
+  tag,
+  auth: 'operator',
+  scope: 'catalog:write',
+  params: PicturePath,
+  idempotent: 'optional',
+  status: 200,
+  reply: Picture,
+  refusals: ['not_found', 'picture_missing', 'not_a_picture'],
+});
+
+export const removePictureRoute = defineRoute({
+  method: 'DELETE',
+  path: '/products/{productId}/pictures/{pictureId}',
+  summary: 'Remove a picture from a product',
+  tag,
+  auth: 'operator',
+  scope: 'catalog:write',
+  params: PicturePath,
+  idempotent: 'optional',
+  status: 204,
   refusals: ['not_found'],
 });
 

@@ -49,6 +49,35 @@ export const getSaleRoute = defineRoute({
   refusals: ['not_found', 'too_many_requests'],
 });
 
+export const getSalePageRoute = defineRoute({
+  method: 'GET',
+  path: '/pages/sales/{saleId}',
+  summary: "The shop's page of a sale, with what its address looks like where it is shared (Open Graph)",
+  description:
+    'The distribution in front of the pages asks for it as `/sales/{saleId}`. Of a sale that is not there, or not known at the moment, the page comes without a preview.',
+  tag,
+  auth: 'none',
+  params: SalePath,
+  query: z.strictObject({ code: ShownCode.optional() }),
+  status: 200,
+  reply: z.string(),
+  replyType: 'text/html; charset=utf-8',
+  refusals: ['not_found'],
+});
+
+export const getSaleCoverRoute = defineRoute({
+  method: 'GET',
+  path: '/pages/sales/{saleId}/cover',
+  summary: 'The picture of a sale in previews, as a PNG of 1200 by 630',
+  tag,
+  auth: 'none',
+  params: SalePath,
+  status: 200,
+  reply: z.instanceof(Buffer).meta({ override: { type: 'string', format: 'binary' } }),
+  replyType: 'image/png',
+  refusals: ['not_found'],
+});
+
 export const createSaleRoute = defineRoute({
   method: 'POST',
   path: '/sales',

@@ -37,5 +37,19 @@ const charactersOfMysql = {
   },
 };
 
+let shell;
+
+/** Puts the shop's page, as it was built with this package, in the place of what would build it. */
+const builtShell = {
+  name: 'built-shell',
+  setup(build) {
+    build.onLoad({ filter: /[\\/]web[\\/]shell\.ts$/ }, async () => {
+      shell ??= import('../../web/build.ts').then(({ buildPages }) => buildPages());
+      const page = (await shell).get('/index.html').body.toString();
+      return { contents: `export const shopShell = async () => ${JSON.stringify(page)};`, loader: 'js' };
+    });
+  },
+};
+
 /** serverless-esbuild calls this with the Serverless instance. */
-export default ({ service }) => [withoutMysql(service), charactersOfMysql];
+export default ({ service }) => [withoutMysql(service), charactersOfMysql, builtShell];

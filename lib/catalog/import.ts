@@ -9,7 +9,7 @@ import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { digitsOf, fromDecimal } from '#platform/kernel/money.ts';
-import { ImportRow, maxImportRows, type NewProduct, type Product, type RowError } from './product.shapes.ts';
+import { ImportRow, maxImportRows, type NewProduct, type RowError, type StoredProduct } from './product.shapes.ts';
 import { upsertProducts } from './product.store.ts';
 
 const columns = Object.keys(ImportRow.shape);
@@ -51,7 +51,7 @@ export async function importProducts(
   // In SKU order, so that two concurrent imports wait for each other instead of deadlocking.
   rows.sort((one, other) => (one.sku < other.sku ? -1 : 1));
   return db.transaction(async (tx) => {
-    const before: Product[] = [];
+    const before: StoredProduct[] = [];
     for (let start = 0; start < rows.length; start += rowsPerStatement) {
       before.push(...(await upsertProducts(tx, rows.slice(start, start + rowsPerStatement).map(productOf), clock())));
     }

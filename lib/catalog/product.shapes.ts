@@ -7,6 +7,7 @@ import { namedEncodings } from '#platform/handlers/body.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { ProductId } from '#platform/kernel/ids.ts';
 import { Amount, Currency, idOf, line, Money, maxAmountMinor, notEmpty, text } from '#platform/kernel/shapes.ts';
+import { Picture } from './picture.shapes.ts';
 
 /** Plain characters only: a SKU is typed, printed, scanned and pasted into spreadsheets. */
 const Sku = z
@@ -24,9 +25,12 @@ export const Product = z
     name: z.string(),
     description: z.string(),
     price: Amount,
+    pictures: z.array(Picture).describe('In the order in which they were added'),
   })
   .meta({ id: 'Product' });
 export type Product = z.infer<typeof Product>;
+/** A product as its own row has it. */
+export type StoredProduct = Omit<Product, 'pictures'>;
 
 export const ProductPage = pageOf(Product);
 export const ProductQuery = PageQuery;

@@ -3,7 +3,7 @@
  */
 import { fromBytes, newId, type ProductId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
-import type { NewProduct, Product, ProductChange } from './product.shapes.ts';
+import type { NewProduct, ProductChange, StoredProduct } from './product.shapes.ts';
 
 interface Row {
   readonly id: Buffer;
@@ -17,7 +17,11 @@ interface Row {
 const columns = 'id, sku, name, description, price_minor, currency';
 
 /** A page of products older than `beforeId`, newest first. */
-export async function listNewestProducts(sql: Sql, beforeId: string | undefined, limit: number): Promise<Product[]> {
+export async function listNewestProducts(
+  sql: Sql,
+  beforeId: string | undefined,
+  limit: number,
+): Promise<StoredProduct[]> {
   const rows = await sql.rows<Row>(
     `SELECT ${columns} FROM products ${beforeId === undefined ? '' : 'WHERE id < ?'} ORDER BY id DESC LIMIT ?`,
     beforeId === undefined ? [limit] : [toBytes(beforeId), limit],
@@ -26,13 +30,13 @@ export async function listNewestProducts(sql: Sql, beforeId: string | undefined,
 }
 
 /** The product with this id. */
-export async function findProduct(sql: Sql, productId: ProductId): Promise<Product | undefined> {
+export async function findProduct(sql: Sql, productId: ProductId): Promise<StoredProduct | undefined> {
   const [row] = await sql.rows<Row>(`SELECT ${columns} FROM products WHERE id = ?`, [toBytes(productId)]);
   return row && toProduct(row);
 }
 
 /** The same, with its row locked until the transaction ends. */
-export async function lockProduct(tx: Tx, productId: ProductId): Promise<Product | undefined> {
+export async function lockProduct(tx: Tx, productId: ProductId): Promise<StoredProduct | undefined> {
   const [row] = await tx.rows<Row>(`SELECT ${columns} FROM products WHERE id = ? FOR UPDATE`, [toBytes(productId)]);
   return row && toProduct(row);
 }
@@ -62,7 +66,7 @@ export async function changeProduct(
 }
 
 /** Inserts or updates products by SKU; returns those that existed, as they were before. */
-export async function upsertProducts(tx: Tx, products: readonly NewProduct[], nowMs: number): Promise<Product[]> {
+export async function upsertProducts(tx: Tx, products: readonly NewProduct[], nowMs: number): Promise<StoredProduct[]> {
   const known = await tx.rows<Row>(`SELECT ${columns} FROM products WHERE sku IN (?) FOR UPDATE`, [
     products.map(({ sku }) => sku),
   ]);
@@ -81,7 +85,7 @@ export async function upsertProducts(tx: Tx, products: readonly NewProduct[], no
   return known.map(toProduct);
 }
 
-function toProduct(row: Row): Product {
+function toProduct(row: Row): StoredProduct {
   return {
     productId: fromBytes(row.id),
     sku: row.sku,

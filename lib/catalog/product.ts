@@ -12,6 +12,7 @@ import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { ProductId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { isDuplicateKey } from '#platform/mysql/mysql.ts';
+import { withPictures } from './picture-view.ts';
 import type { NewProduct, Product, ProductChange } from './product.shapes.ts';
 import { changeProduct, findProduct, insertProduct, listNewestProducts, lockProduct } from './product.store.ts';
 
@@ -25,7 +26,7 @@ export async function listProducts(
 ): Promise<Page<Product> | Refusal> {
   const before = readCursor(list, cursor, Position);
   if (isRefusal(before)) return before;
-  const products = await listNewestProducts(db, before?.[0], limit + 1);
+  const products = await withPictures(db, await listNewestProducts(db, before?.[0], limit + 1));
   return toPage(
     list,
     products,
@@ -37,7 +38,9 @@ export async function listProducts(
 
 /** One product. */
 export async function getProduct({ db }: Needs<'db'>, productId: ProductId): Promise<Product | Refusal> {
-  return (await findProduct(db, productId)) ?? noSuchProduct;
+  const found = await findProduct(db, productId);
+  const [product] = found ? await withPictures(db, [found]) : [];
+  return product ?? noSuchProduct;
 }
 
 /** Creates a product. Refused if its SKU is taken. */
@@ -48,7 +51,7 @@ export async function createProduct(
 ): Promise<Product | Refusal> {
   try {
     return await db.transaction(async (tx) => {
-      const created = { productId: await insertProduct(tx, product, clock()), ...product };
+      const created = { productId: await insertProduct(tx, product, clock()), ...product, pictures: [] };
       return keep(tx, created, changeOf(created.productId, null, created));
     });
   } catch (error) {
@@ -69,7 +72,8 @@ export async function updateProduct(
     if (!before) return noSuchProduct;
     await changeProduct(tx, productId, change, clock());
     const after = await findProduct(tx, productId);
-    return after ? keep(tx, after, changeOf(productId, before, after)) : noSuchProduct;
+    const [product] = after ? await withPictures(tx, [after]) : [];
+    return after && product ? keep(tx, product, changeOf(productId, before, after)) : noSuchProduct;
   });
 }
 

@@ -1,6 +1,8 @@
 /** Sales as everyone sees them. */
 
 import * as z from 'zod';
+import type { Picture } from '#catalog/picture.shapes.ts';
+import { withPictures } from '#catalog/picture-view.ts';
 import { readLiveSale, readMirroredSale } from '#mirror/live-sale.ts';
 import type { MirrorNeeds } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -32,6 +34,19 @@ export async function getSale(
   if (sale) return sale;
   misses.note(networkOf(address));
   return refuse('not_found', 'There is no such sale.');
+}
+
+/** The same with the first picture of its product, for where it is shared. */
+export async function getSaleWithPicture(
+  deps: MirrorNeeds,
+  saleId: SaleId,
+  address: string,
+  code: string | undefined,
+): Promise<(SaleView & { picture: Picture | undefined }) | Refusal> {
+  const sale = await getSale(deps, saleId, address, code);
+  if (isRefusal(sale)) return sale;
+  const [product] = await withPictures(deps.db, [sale]);
+  return { ...sale, picture: product?.pictures[0] };
 }
 
 /** All sales that everybody can find, newest first. */

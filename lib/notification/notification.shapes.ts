@@ -105,11 +105,9 @@ export const serverMessages = {
   Watching: z
     .object({ type: z.enum(['watching', 'unwatched']), saleId: idOf<SaleId>() })
     .meta({ description: 'The answer to watch and unwatch' }),
-  Hidden: z
-    .object({ type: z.literal('hidden'), saleId: idOf<SaleId>() })
-    .meta({
-      description: 'A sale is watched no longer: it was hidden, or asks for another code; watch it anew with that',
-    }),
+  Hidden: z.object({ type: z.literal('hidden'), saleId: idOf<SaleId>() }).meta({
+    description: 'A sale is watched no longer: it was hidden, or asks for another code; watch it anew with that',
+  }),
   Heard: z
     .object({ type: z.enum(['pong', 'authenticated']) })
     .meta({ description: 'The answer to ping and authenticate' }),

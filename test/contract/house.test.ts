@@ -127,9 +127,10 @@ describe('imports run one way', () => {
     expect(breaking(lib, ({ files }) => files.filter((file) => !file.startsWith('lib/')))).toEqual([]);
   });
 
-  test('functions import lib and the routes beside them, and one of several routes their handlers', () => {
+  test('functions import lib and the routes beside them, one of several routes their handlers, and pages what draws them', () => {
     const allowed = (path: string, file: string) =>
       file.startsWith('lib/') ||
+      (/^functions\/http\/get-sale-(page|cover)\.ts$/.test(path) && file.startsWith('web/')) ||
       /^functions\/http\/((\w+\.)?routes|document)\.ts$/.test(file) ||
       (/^functions\/http\/((operate|customer|public)-[\w-]+|documents)\.ts$/.test(path) &&
         dirname(file) === dirname(path));
@@ -255,6 +256,11 @@ describe('the clock and state', () => {
     'const list = ["one"];',
     'function of() {\n  let count = 0;\n  const known = new Map();\n}',
   ])('as no state counts %j', (text) => expect(stateOf(text)).toEqual([]));
+});
+
+test('where a call came from is asked in one place, which knows whom to believe', () => {
+  const elsewhere = [...lib, ...functions].filter(({ path }) => !/platform\/handlers\/(http|limits)\.ts$/.test(path));
+  expect(breaking(elsewhere, ({ text }) => text.match(/\bsourceIp\b|x-forwarded-for/gi) ?? [])).toEqual([]);
 });
 
 describe('handlers', () => {

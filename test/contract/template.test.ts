@@ -4,11 +4,15 @@
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { picturesOrigin } from '#infra/hosting.ts';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { metrics } from '#platform/kernel/metrics.ts';
 import { maxReceiveCount } from '#platform/kernel/time-limits.ts';
+import { edgeHostHeader, edgeKeyHeader, edgeViewerHeader } from '#platform/security/edge.ts';
 import { originsOf } from '#platform/security/origins.ts';
+import { buildPages } from '#web/build.ts';
+import { pageHeaders } from '#web/headers.ts';
 import { lintTemplate } from '../support/cfn-lint.ts';
 import { type Package, type Properties, packaged, packagedStage, packagingLimitMs } from '../support/package.ts';
 
@@ -38,6 +42,13 @@ const functionNamed = (key: string) => {
   if (!found) throw new Error(`the template has no function ${key}`);
   return found[1];
 };
+
+/** The logical id of a function. */
+const idOf = (key: string) =>
+  Object.entries(made.resources).find(
+    ([, { Type, Properties }]) =>
+      Type === 'AWS::Lambda::Function' && Properties.FunctionName === `holdfast-prod-${key}`,
+  )?.[0] ?? '';
 
 interface Statement {
   Sid?: string;
@@ -164,11 +175,37 @@ describe('every function', () => {
   });
 
   test('is invoked by our own APIs alone', () => {
+    // A WebSocket function by the permission that the WebSocket API has on it; no other function lets anybody in.
     const permissions = ofType('AWS::Lambda::Permission');
-    expect(permissions.length).toBeGreaterThan(30);
+    const keys = functionKeys.filter((key) => key.startsWith('websocket-'));
+    expect(permissions.map(([, { FunctionName }]) => logicalIdIn(FunctionName)).sort()).toEqual(keys.map(idOf).sort());
     for (const [id, { Action, SourceArn }] of permissions) {
       expect([id, Action]).toEqual([id, 'lambda:InvokeFunction']);
-      expect([id, JSON.stringify(SourceArn ?? '')]).toEqual([id, expect.stringMatching(/HttpApi|WebsocketsApi/)]);
+      expect([id, JSON.stringify(SourceArn ?? '')]).toEqual([id, expect.stringMatching(/\$\{WebsocketsApi\}/)]);
+    }
+    // One behind the HTTP API by a role that API Gateway alone takes, and which may invoke exactly those that it stands before.
+    const integrations = ofType('AWS::ApiGatewayV2::Integration').filter(([, { ApiId }]) => ApiId.Ref === 'HttpApi');
+    const role = properties('HttpApiRole');
+    expect(role.AssumeRolePolicyDocument.Statement).toEqual([
+      { Effect: 'Allow', Principal: { Service: 'apigateway.amazonaws.com' }, Action: 'sts:AssumeRole' },
+    ]);
+    expect(statementsOf(role)).toEqual([
+      {
+        Effect: 'Allow',
+        Action: ['lambda:InvokeFunction'],
+        Resource: integrations.map(([, { IntegrationUri }]) => IntegrationUri),
+      },
+    ]);
+    for (const [id, { CredentialsArn }] of integrations) {
+      expect([id, logicalIdIn(CredentialsArn)]).toEqual([id, 'HttpApiRole']);
+    }
+    const behind = declared.functions.filter(({ routes }) => routes.length > 0).map(({ key }) => idOf(key));
+    expect(integrations.map(([, { IntegrationUri }]) => logicalIdIn(IntegrationUri)).sort()).toEqual(behind.sort());
+    for (const key of functionKeys) {
+      expect([key, JSON.stringify(statementsOf(roleOf(key)))]).toEqual([
+        key,
+        expect.not.stringContaining('lambda:InvokeFunction'),
+      ]);
     }
   });
 
@@ -177,7 +214,8 @@ describe('every function', () => {
       const { VpcConfig: place, Environment } = functionNamed(key);
       const names = String(Environment.Variables.HOLDFAST_NAMES);
       // Endpoints of webhooks have no name in the registry.
-      const outside = /websocket\/management|provider\/payments|mail-url/.test(names) || key === 'deliver';
+      const outside =
+        /websocket\/management|provider\/payments|mail-url|bucket\/pictures/.test(names) || key === 'deliver';
       const subnets = outside ? /^Egress/ : /^Private/;
       if (!outside && !/mysql|redis/.test(names)) expect([key, place]).toEqual([key, undefined]);
       else expect([key, place?.SubnetIds.every((one: Properties) => subnets.test(one.Ref))]).toEqual([key, true]);
@@ -202,13 +240,18 @@ describe('every function', () => {
 
 /**
  * The only statements that may name more than one thing. X-Ray knows no resources; Lambda makes network interfaces with
- * the function's role before they have ids, and the code itself is denied it; a connection gets its id when it is made.
+ * the function's role before they have ids, and the code itself is denied it; a connection gets its id when it is made, and a
+ * picture its name when it is announced.
  */
 function excused({ Sid, Effect, Action, Condition }: Statement, resource: unknown): boolean {
   const actions = listed(Action);
   if (Sid === 'Tracing') return actions.every((action) => /^xray:Put(TraceSegments|TelemetryRecords)$/.test(action));
   if (Sid === 'NetworkInterfaces') return actions.every((action) => action.startsWith('ec2:'));
   if (Sid === 'NotTheCodeItself') return Effect === 'Deny' && Condition?.ArnEquals !== undefined;
+  const files = /^\$\{PicturesBucket\.Arn\}\/(incoming|pictures)\/\*$/;
+  if (files.test((resource as Properties)['Fn::Sub'])) {
+    return actions.every((action) => /^s3:(Put|Get|Delete)Object$/.test(action));
+  }
   const connections = /:execute-api:.*:\$\{WebsocketsApi\}\/prod\/(POST|DELETE)\/@connections\/\*$/;
   return actions.join() === 'execute-api:ManageConnections' && connections.test((resource as Properties)['Fn::Sub']);
 }
@@ -403,6 +446,155 @@ describe('every alarm', () => {
       .flatMap((path) => readFileSync(join(projectRoot, 'lib', path), 'utf8').match(/\bmeasure\(\s*\{[^}]*\}/g) ?? [])
       .join();
     for (const name of Object.keys(metrics)) expect(measured).toMatch(new RegExp(`\\b${name}\\b`));
+  });
+});
+
+describe('the pages', () => {
+  const config = () => properties('Distribution').DistributionConfig as Properties;
+  const behaviours = (): Properties[] => [
+    { PathPattern: '*', ...config().DefaultCacheBehavior },
+    ...config().CacheBehaviors,
+  ];
+  const behaviour = (path: string) => behaviours().find(({ PathPattern }) => PathPattern === path) ?? {};
+
+  test('no bucket is public, and each is encrypted', () => {
+    const buckets = ofType('AWS::S3::Bucket').filter(([id]) => id !== 'ServerlessDeploymentBucket');
+    expect(buckets.length).toBeGreaterThan(0);
+    for (const [id, bucket] of buckets) {
+      expect([id, bucket]).toEqual([
+        id,
+        expect.objectContaining({
+          PublicAccessBlockConfiguration: {
+            BlockPublicAcls: true,
+            BlockPublicPolicy: true,
+            IgnorePublicAcls: true,
+            RestrictPublicBuckets: true,
+          },
+          OwnershipControls: { Rules: [{ ObjectOwnership: 'BucketOwnerEnforced' }] },
+          BucketEncryption: expect.anything(),
+        }),
+      ]);
+      expect(bucket.AccessControl).toBeUndefined();
+      expect(bucket.WebsiteConfiguration).toBeUndefined();
+      expect(made.resources[id]?.DeletionPolicy).toBe('Retain');
+    }
+  });
+
+  test('each bucket is read by our distribution alone, and over TLS', () => {
+    for (const [id] of ofType('AWS::S3::Bucket').filter(([id]) => id !== 'ServerlessDeploymentBucket')) {
+      const policies = ofType('AWS::S3::BucketPolicy').filter(([, { Bucket }]) => logicalIdIn(Bucket) === id);
+      const [allowed, denied, ...more] = policies.flatMap(([, { PolicyDocument }]) => PolicyDocument.Statement);
+      expect([id, policies.length, more]).toEqual([id, 1, []]);
+      expect(allowed).toEqual({
+        Effect: 'Allow',
+        Principal: { Service: 'cloudfront.amazonaws.com' },
+        Action: 's3:GetObject',
+        Resource: { 'Fn::Sub': `\${${id}.Arn}/${id === 'PicturesBucket' ? 'pictures/' : ''}*` },
+        Condition: {
+          StringEquals: {
+            'aws:SourceArn': {
+              'Fn::Sub': `arn:\${AWS::Partition}:cloudfront::\${AWS::AccountId}:distribution/\${Distribution}`,
+            },
+          },
+        },
+      });
+      expect(denied).toMatchObject({
+        Effect: 'Deny',
+        Principal: '*',
+        Action: 's3:*',
+        Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+      });
+    }
+  });
+
+  test('speak TLS 1.2 or later, to browsers and to the APIs', () => {
+    expect(config().ViewerCertificate.MinimumProtocolVersion).toBe('TLSv1.2_2021');
+    for (const { ViewerProtocolPolicy } of behaviours()) expect(ViewerProtocolPolicy).toMatch(/https/);
+    const origins: Properties[] = config().Origins;
+    for (const { Id, CustomOriginConfig, OriginAccessControlId } of origins) {
+      if (CustomOriginConfig === undefined) {
+        expect(properties(logicalIdIn(OriginAccessControlId)).OriginAccessControlConfig).toMatchObject({
+          OriginAccessControlOriginType: 's3',
+          SigningBehavior: 'always',
+          SigningProtocol: 'sigv4',
+        });
+      } else {
+        expect([Id, CustomOriginConfig]).toEqual([
+          Id,
+          { OriginProtocolPolicy: 'https-only', OriginSSLProtocols: ['TLSv1.2'] },
+        ]);
+      }
+    }
+  });
+
+  test('come with the headers that the local server sends', () => {
+    const headers = pageHeaders({ connect: [picturesOrigin] });
+    for (const path of ['*', '/assets/*', '/pictures/*', '/embed/*', '/sales/*']) {
+      const policy = properties(logicalIdIn(behaviour(path).ResponseHeadersPolicyId)).ResponseHeadersPolicyConfig;
+      expect(policy.SecurityHeadersConfig).toMatchObject({
+        ContentSecurityPolicy: {
+          ContentSecurityPolicy: { 'Fn::Sub': headers['content-security-policy'] },
+          Override: true,
+        },
+        ContentTypeOptions: { Override: true },
+        ReferrerPolicy: { ReferrerPolicy: headers['referrer-policy'], Override: true },
+        StrictTransportSecurity: { AccessControlMaxAgeSec: 63_072_000, Override: true },
+        FrameOptions: { FrameOption: 'DENY', Override: true },
+      });
+    }
+    expect(headers['content-security-policy']).not.toMatch(/unsafe|\*|http:/);
+  });
+
+  test('have the APIs behind their origin, and nothing of those is kept', () => {
+    for (const [path, api] of [
+      ['/api/*', 'HttpApi'],
+      ['/prod', 'WebsocketsApi'],
+    ] as const) {
+      const { TargetOriginId, CachePolicyId, OriginRequestPolicyId, AllowedMethods } = behaviour(path);
+      const origin: Properties = config().Origins.find(({ Id }: Properties) => Id === TargetOriginId);
+      expect(origin.DomainName['Fn::Sub']).toMatch(new RegExp(`^\\$\\{${api}\\}\\.execute-api\\.`));
+      // Managed-CachingDisabled, and Managed-AllViewerExceptHostHeader: API Gateway knows itself by its own host alone.
+      expect([CachePolicyId, OriginRequestPolicyId]).toEqual([
+        '4135ea2d-6df8-44a3-9df3-4b5a84be39ad',
+        'b689b0a8-53d0-40ab-baf2-68738e2966ac',
+      ]);
+      expect(AllowedMethods).toEqual(expect.arrayContaining(['GET', 'POST', 'PATCH', 'DELETE']));
+    }
+  });
+
+  test('prove themselves to the API with a key that only the functions know that believe them', () => {
+    const { OriginCustomHeaders } = config().Origins.find(({ Id }: Properties) => Id === 'api');
+    expect(OriginCustomHeaders).toEqual([
+      { HeaderName: edgeKeyHeader, HeaderValue: { 'Fn::Sub': `{{resolve:secretsmanager:\${EdgeKey}}}` } },
+    ]);
+    expect(registered('secret/edge-key')).toEqual({ 'Fn::Sub': `{secretsmanager:\${EdgeKey}}` });
+    for (const path of ['/api/*', '/sales/*']) {
+      const events = behaviour(path).FunctionAssociations.map(({ EventType }: Properties) => EventType);
+      expect([path, events]).toEqual([path, expect.arrayContaining(['viewer-request'])]);
+    }
+  });
+
+  test('of a sale are kept by language, for as long as the function says', () => {
+    const cache = properties(logicalIdIn(behaviour('/sales/*').CachePolicyId)).CachePolicyConfig;
+    expect([cache.MinTTL, cache.DefaultTTL]).toEqual([0, 0]);
+    expect(cache.ParametersInCacheKeyAndForwardedToOrigin).toMatchObject({
+      HeadersConfig: { HeaderBehavior: 'whitelist', Headers: ['Accept-Language', edgeHostHeader] },
+      CookiesConfig: { CookieBehavior: 'none' },
+      QueryStringsConfig: { QueryStringBehavior: 'whitelist', QueryStrings: ['code'] },
+    });
+    const asked = properties(logicalIdIn(behaviour('/sales/*').OriginRequestPolicyId)).OriginRequestPolicyConfig;
+    expect(asked.HeadersConfig.Headers).toEqual([edgeViewerHeader]);
+  });
+
+  test('of a sale name the scripts that are brought to the bucket', async () => {
+    const shop = (await buildPages()).get('/index.html')?.body.toString() ?? '';
+    const named = [...shop.matchAll(/\/assets\/[\w.-]+/g)].map(([path]) => path);
+    const bundle = readFileSync(
+      join(made.unpacked.get('get-sale-page') ?? '', 'functions/http/get-sale-page.mjs'),
+      'utf8',
+    );
+    expect(named.length).toBeGreaterThan(2);
+    for (const path of named) expect(bundle).toContain(path);
   });
 });
 

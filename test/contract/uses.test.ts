@@ -24,6 +24,7 @@ import { probeBus, probeHttp } from '#platform/environment/health-probes.ts';
 import { sharedTokens } from '#platform/handlers/authentication.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import {
+  addressOf,
   type LimitName,
   limitCustomer,
   perAddress,
@@ -126,6 +127,8 @@ const evidence: [word: string, shown: Shown][] = [
   ['dead-letters:redrive', reaches(redrive)],
   ['depth:all', reaches(getHealth)],
   ['mail', reaches(openMailer)],
+  ['edge', reaches(addressOf)],
+  ['pictures', looksUp('bucket/pictures')],
   ['guard', looksUp('secret/guard-key')],
   ['limit:password-change', reaches(limitPasswordChange)],
   ['limit:login-account', either(reaches(limitLogin), reaches(limitRegistration))],

@@ -69,6 +69,26 @@ async function givenPurchase(state: 'captured' | 'disputed'): Promise<PurchaseId
   return purchaseId;
 }
 
+const picture = { type: 'image/png', bytes: 64, alt: { en: 'A chair', ko: '의자' } };
+
+/** A new product. */
+async function givenProduct(): Promise<string> {
+  const json = { ...chair, sku: `CHAIR-${newId()}` };
+  return (await api.call('POST /products', { token: operator, json })).body.productId;
+}
+
+/** A picture that is announced, and whose file has come. */
+async function givenPicture(): Promise<{ productId: string; pictureId: string }> {
+  const productId = await givenProduct();
+  const line = `POST /products/${productId}/pictures`;
+  const { pictureId, upload } = (await api.call(line, { token: operator, json: picture })).body;
+  const form = new FormData();
+  for (const [name, value] of Object.entries<string>(upload.fields)) form.append(name, value);
+  form.append('file', new Blob([Buffer.from('89504e470d0a1a0a00000000', 'hex')]));
+  expect((await fetch(upload.url, { method: 'POST', body: form })).status).toBe(204);
+  return { productId, pictureId };
+}
+
 const sale = {
   name: 'Chairs',
   allotment: 10,
@@ -149,6 +169,34 @@ const made: Record<string, () => Promise<Made>> = {
       expect([subjectId, before?.name, after?.name]).toEqual([productId, 'Chair', 'Stool']);
     },
   }),
+  'add-picture': async () => {
+    const productId = await givenProduct();
+    return {
+      line: `POST /products/${productId}/pictures`,
+      sent: { json: picture },
+      shows: ({ subjectId, before, after }) => {
+        expect([subjectId, before, after]).toMatchObject([productId, null, { type: picture.type, alt: picture.alt }]);
+      },
+    };
+  },
+  'show-picture': async () => {
+    const { productId, pictureId } = await givenPicture();
+    return {
+      line: `POST /products/${productId}/pictures/${pictureId}/shown`,
+      shows: ({ subjectId, before, after }) => {
+        expect([subjectId, before, after]).toMatchObject([productId, null, { pictureId, alt: picture.alt }]);
+      },
+    };
+  },
+  'remove-picture': async () => {
+    const { productId, pictureId } = await givenPicture();
+    return {
+      line: `DELETE /products/${productId}/pictures/${pictureId}`,
+      shows: ({ subjectId, before, after }) => {
+        expect([subjectId, before, after]).toMatchObject([productId, { pictureId, alt: picture.alt }, null]);
+      },
+    };
+  },
   'import-products': async () => ({
     line: 'POST /products/import',
     sent: {

@@ -201,6 +201,7 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
     price: { amountMinor: 1, currency: 'EUR' },
   }),
   'update-product': () => ({ name: 'Stool' }),
+  'add-picture': () => ({ type: 'image/png', bytes: 1, alt: { en: 'A stool', ko: '의자' } }),
   'create-sale': () => ({
     productId,
     name: 'Sale',
@@ -392,6 +393,9 @@ describe('ids', () => {
     '9'.repeat(10_000),
   ];
 
+  /** Drawn for any id of the right form: whoever follows an old link gets a page, not an answer for programs. */
+  const drawn = ['get-sale-page', 'get-sale-cover'];
+
   test.each(withParams)('%s answers 404 for a malformed or unknown id', async (name) => {
     const [line, sent] = callOf(name);
     const known = line.split('/').find((segment) => /^[0-9a-f-]{36}$/.test(segment)) ?? '';
@@ -399,10 +403,19 @@ describe('ids', () => {
     const body: Sent = good ? { json: good } : {};
     const alike = [known.toUpperCase(), known.replace(/[a-f]/, 'а'), known.replaceAll('-', ''), `${known}%0a`];
     await changingNothing(async () => {
-      for (const id of [...strange, ...alike, newId()]) {
+      for (const id of [...strange, ...alike, ...(drawn.includes(name) ? [] : [newId()])]) {
         const [bad] = callOf(name, id);
         expectRefusal(await api.call(bad, { ...sent, ...body }), 'not_found');
       }
+    });
+  });
+
+  test('of no sale, the page is that of the shop, which says so itself, and the picture follows from the id', async () => {
+    await changingNothing(async () => {
+      const page = await api.call(`GET /pages/sales/${newId()}`);
+      expect([page.status, page.headers['cache-control']]).toEqual([200, 'no-store']);
+      expect(page.text).toContain('<!-- preview -->');
+      expect((await api.call(`GET /pages/sales/${newId()}/cover`)).status).toBe(200);
     });
   });
 

@@ -44,7 +44,7 @@ describe('products', () => {
     const created = await api.call('POST /products', { json: chair, token: operator });
     expect(created.status).toBe(201);
     const { productId } = created.body;
-    expect((await api.call(`GET /products/${productId}`)).body).toEqual({ productId, ...chair });
+    expect((await api.call(`GET /products/${productId}`)).body).toEqual({ productId, ...chair, pictures: [] });
     const changed = await api.call(`PATCH /products/${productId}`, {
       json: { description: '', price: { amountMinor: 9_900, currency: 'USD' } },
       token: operator,
@@ -54,6 +54,7 @@ describe('products', () => {
       ...chair,
       description: '',
       price: { amountMinor: 9_900, currency: 'USD' },
+      pictures: [],
     });
     expect((await api.call(`GET /products/${productId}`)).body).toEqual(changed.body);
   });

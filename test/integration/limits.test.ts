@@ -13,6 +13,7 @@ import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { missesAtMost } from '#platform/resilience/unknown-ids.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
+import { edgeKeyHeader, edgeViewerHeader } from '#platform/security/edge.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';
 import { openSince, requestReservation } from '#reservation/request.ts';
 import { newId } from '#test/support/ids.ts';
@@ -23,6 +24,8 @@ import { type TestBed, testBed } from '../support/stack.ts';
 
 /** Small, so that few calls reach them, and slow, so that none is free again soon. */
 const small = '3/1';
+/** What the distribution of this bed would show. */
+const edgeKey = 'the key of a distribution';
 
 let bed: TestBed;
 let api: Api;
@@ -32,6 +35,7 @@ beforeAll(async () => {
   bed = await testBed({
     rules: false,
     registry: {
+      'secret/edge-key': edgeKey,
       'limit/session-address': small,
       'limit/codes-caller': small,
       'limit/password-change': small,
@@ -91,6 +95,52 @@ describe('without an account', () => {
     expect((await api.call(lineOf(name), { ...sent, ip, headers })).status).not.toBe(429);
     expect((await api.call(lineOf(name), { ...sent, ip, headers })).status).toBe(429);
     expect((await api.call(lineOf(name), { ...sent, ip: newIp() })).status).not.toBe(429);
+  });
+
+  describe('behind the distribution', () => {
+    /** What arrives of a call that comes through a distribution with this key. */
+    const passedOn = (viewer: string, key = edgeKey) => ({
+      ip: '203.0.113.200',
+      headers: { [edgeViewerHeader]: viewer, [edgeKeyHeader]: key, 'x-forwarded-for': viewer },
+    });
+    const list = (sent: Sent) => api.call('GET /products', sent);
+    const reserve = (saleId: string, token: string, sent: Sent) =>
+      api.call(`POST /sales/${saleId}/reservations`, {
+        ...{ token, key: newId(), json: { quantity: 1, fill: 'all' } },
+        ...sent,
+      });
+
+    beforeEach(() => deps.redis.flushdb());
+
+    test('those who call have rates of their own, whichever place they are passed on by', async () => {
+      const one = newIp();
+      const { before } = await untilLimited(() => list(passedOn(one)));
+      expect(before).toBe(3);
+      expect((await list(passedOn(newIp()))).status).toBe(200);
+      expect((await list({ ...passedOn(one), ip: '203.0.113.201' })).status).toBe(429);
+      // At the API's own address it is the same caller.
+      expect((await list({ ip: one })).status).toBe(429);
+    });
+
+    test('so have those who reserve', async () => {
+      const saleId = await givenSale(deps);
+      const viewer = newIp();
+      const statuses = [];
+      for (let n = 0; n < 6; n++) {
+        statuses.push((await reserve(saleId, (await api.customer()).token, passedOn(viewer))).status);
+      }
+      expect(statuses).toEqual([202, 202, 202, 202, 202, 429]);
+      expect((await reserve(saleId, (await api.customer()).token, passedOn(newIp()))).status).toBe(202);
+    });
+
+    test.each([
+      ['a key of its own', (viewer: string) => passedOn(viewer, 'the key of somebody else')],
+      ['no key', (viewer: string) => ({ ip: '203.0.113.200', headers: { [edgeViewerHeader]: viewer } })],
+      ['what proxies write', (viewer: string) => ({ ip: '203.0.113.200', headers: { 'x-forwarded-for': viewer } })],
+    ])('whoever calls with %s and another address each time is one caller', async (_, sent) => {
+      const { before } = await untilLimited(() => list(sent(newIp())));
+      expect(before).toBe(3);
+    });
   });
 
   test('an address that invents sales is answered from the mirror alone', async () => {

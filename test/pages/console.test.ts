@@ -91,6 +91,36 @@ describe('products and sales', () => {
     await page.getByRole('row').filter({ hasText: sku }).getByText('₩175,000').waitFor();
   }, 40_000);
 
+  test('a picture is brought, shown to buyers, and removed after a question; what is none is refused', async () => {
+    const name = `Pictured ${crypto.randomUUID()}`;
+    const price = { amountMinor: 100, currency: 'EUR' };
+    const body = { sku: `P-${crypto.randomUUID()}`, name, description: '', price };
+    const token = shop.operator;
+    const { productId } = await shop.call<{ productId: string }>('POST', '/products', { token, body });
+    const page = await consoleAt(`products/${productId}`, operator);
+    const fill = async (file: { name: string; mimeType: string; buffer: Buffer }, words: string) => {
+      await page.getByLabel('File', { exact: true }).setInputFiles(file);
+      await page.getByLabel('What it shows, in English').fill(words);
+      await page.getByLabel('What it shows, in Korean').fill('램프');
+      await button(page, 'Add a picture').click();
+    };
+    const buffer = Buffer.from(
+      'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+      'base64',
+    );
+    await fill({ name: 'page.png', mimeType: 'image/png', buffer: Buffer.from('<svg onload="alert(1)">') }, 'No lamp');
+    await page.getByText('This is not a JPEG, PNG or WebP').first().waitFor();
+    await fill({ name: 'lamp.png', mimeType: 'image/png', buffer }, 'A brass lamp');
+    const picture = page.getByRole('img', { name: 'A brass lamp' });
+    await picture.waitFor();
+    await page.waitForFunction(() => document.querySelector<HTMLImageElement>('.pictures img')?.naturalWidth === 1);
+    expect(await findings(page)).toEqual([]);
+    await button(page, 'Remove').click();
+    await asked(page).getByRole('button', { name: 'Remove', exact: true }).click();
+    await page.getByText('No pictures yet.').waitFor();
+    expect(await picture.count()).toBe(0);
+  });
+
   test('a refused file replaces what was said of the last one', async () => {
     const page = await consoleAt('products/import', operator);
     const upload = async (rows: string) => {

@@ -243,6 +243,7 @@ const calls = callsTo(api);
 const shop = await openShop({
   api,
   websocket,
+  pictures: stack.registry['bucket/pictures'],
   ...calls,
   operator: await calls.signIn(operator.email),
   close: () => stack.stop(),

@@ -9,7 +9,10 @@ import { startBrowser } from '../support/browser.ts';
 import { password, type RunningBed, runningBed } from '../support/running-bed.ts';
 
 /** What the pages need to be there. */
-export type Everything = Pick<RunningBed, 'api' | 'websocket' | 'operator' | 'call' | 'signIn' | 'customer' | 'close'>;
+export type Everything = Pick<
+  RunningBed,
+  'api' | 'websocket' | 'pictures' | 'operator' | 'call' | 'signIn' | 'customer' | 'close'
+>;
 
 export interface Shop extends Everything {
   url: string;
@@ -52,7 +55,10 @@ export async function openShop(running?: Everything): Promise<Shop> {
 
 async function serve(running: Everything): Promise<Shop> {
   const [web, browser] = await Promise.all([
-    startWeb({ port: 0, config: { api: running.api, websocket: running.websocket, minorDigits, payments } }),
+    startWeb({
+      ...{ port: 0, config: { api: running.api, websocket: running.websocket, minorDigits, payments } },
+      pictures: running.pictures,
+    }),
     startBrowser(),
   ]);
 

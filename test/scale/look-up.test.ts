@@ -81,9 +81,7 @@ const page = { limit: 100, cursor: undefined };
 
 test(`a page of a list of ${count} reads a page`, async () => {
   for (const lookUp of [lookUpReservations, lookUpCustomers]) {
-    expect(await rowsReadBy((db) => lookUp({ db }, saleId, page))).toBeLessThan(
-      20 * page.limit,
-    );
+    expect(await rowsReadBy((db) => lookUp({ db }, saleId, page))).toBeLessThan(20 * page.limit);
   }
 });
 
@@ -97,9 +95,7 @@ test(
     do {
       let next: string | null = null;
       const read = await rowsReadBy(async (db) => {
-        const { items, nextCursor } = ofPage(
-          await lookUpReservations({ db }, saleId, { ...search, cursor }),
-        );
+        const { items, nextCursor } = ofPage(await lookUpReservations({ db }, saleId, { ...search, cursor }));
         found += items.length;
         next = nextCursor;
       });

@@ -12,7 +12,7 @@ import { projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
 
 /** The inputs that determine the result. */
-const inputs = ['functions', 'infra', 'lib', 'serverless.yml', 'package-lock.json'];
+const inputs = ['client/src', 'functions', 'infra', 'lib', 'web', 'serverless.yml', 'package-lock.json'];
 /** The stage whose sizes and protections are for real customers. */
 export const packagedStage = 'prod';
 export const packagingLimitMs = 240_000;

@@ -25,6 +25,8 @@ export interface RunningBed {
   bed: TestBed;
   api: string;
   websocket: string;
+  /** The address of the bucket of pictures, as it is registered. */
+  pictures: string | undefined;
   /** The operator's access token. */
   operator: string;
   call<T>(method: string, path: string, options?: CallOptions): Promise<T>;
@@ -147,6 +149,7 @@ export async function runningBed(
     bed,
     api,
     websocket,
+    pictures: bed.registry['bucket/pictures'],
     ...calls,
     operator: await calls.signIn('operator@example.com'),
     logged: () => logged,

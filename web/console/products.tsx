@@ -18,6 +18,7 @@ import {
   useConsole,
   Waiting,
 } from './parts.tsx';
+import { Pictures } from './pictures.tsx';
 import { usePages, useRead } from './reads.ts';
 
 export function ProductsPage() {
@@ -127,7 +128,14 @@ function Products() {
 function EditProduct({ productId }: { productId: string }) {
   const { api, words } = useConsole();
   const { data, problem, again } = useRead(`product:${productId}`, () => api.get<Product>(`/products/${productId}`));
-  if (data) return <ProductForm product={data} />;
+  if (data) {
+    return (
+      <>
+        <ProductForm product={data} />
+        <Pictures product={data} onChanged={again} />
+      </>
+    );
+  }
   return (
     <>
       <Title>{words.console.products.editTitle}</Title>

@@ -4,6 +4,8 @@ import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import { coverOf, coverRatio } from '../cover.ts';
 import { Choices, Dialog } from '../parts.tsx';
+import type { Product } from '../types.ts';
+import { languageOf } from '../words.ts';
 import type { Store } from './store.ts';
 
 export const ShopContext = createContext<Store | undefined>(undefined);
@@ -50,6 +52,21 @@ export function Waiting() {
     <p class="empty waiting" role="status">
       {words.frame.loading}
     </p>
+  );
+}
+
+/** The pictures of a product, the first one large. */
+export function Pictures({ pictures }: { pictures: Product['pictures'] }) {
+  const { locale } = useShop();
+  const language = languageOf(locale) ?? 'en';
+  return (
+    <ul class="pictures shown">
+      {pictures.map((picture, index) => (
+        <li key={picture.pictureId}>
+          <img src={picture.path} alt={picture.alt[language]} lang={language} loading={index ? 'lazy' : 'eager'} />
+        </li>
+      ))}
+    </ul>
   );
 }
 

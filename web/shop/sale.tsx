@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { Badge, Name } from '../parts.tsx';
 import type { SaleView } from '../types.ts';
 import { Mine } from './mine.tsx';
-import { Cover, Failed, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
+import { Cover, Failed, Pictures, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
 import { boundaryOf, leftOfCap, phaseOf, takingOf } from './rules.ts';
 import { Store } from './store.ts';
 
@@ -179,7 +179,11 @@ function OneSale({ sale }: { sale: SaleView }) {
           <ReserveForm sale={sale} />
         </div>
         <div class="card">
-          <Cover saleId={sale.saleId} label={words.sale.picture} />
+          {product && product.pictures.length > 0 ? (
+            <Pictures pictures={product.pictures} />
+          ) : (
+            <Cover saleId={sale.saleId} label={words.sale.picture} />
+          )}
           {product && product.name !== sale.name && (
             <p class="soft">
               <Name>{product.name}</Name>

@@ -28,6 +28,7 @@ export interface Call<Params, Query, Body> extends Input<Params, Query, Body> {
   readonly tokens: Tokens;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>;
+  /** Who opened the connection, which may be the distribution in front of the API; `addressOf` says where a call came from. */
   readonly sourceIp: string;
 }
 

@@ -20,6 +20,7 @@ import {
 } from '#platform/redis/rate-limit.ts';
 import { batched } from '#platform/resilience/batcher.ts';
 import type { Caller } from '#platform/security/access-token.ts';
+import { addressAtEdge } from '#platform/security/edge.ts';
 import { openWork, type Work } from '#platform/security/proof-of-work.ts';
 
 /** The header in which a solution of a challenge comes. */
@@ -135,9 +136,20 @@ export interface Requested {
   readonly sourceIp: string;
 }
 
+/** What tells where a request came from. */
+type Sent = Pick<Requested, 'headers' | 'sourceIp'> & { readonly deps: Needs<'registry'> };
+
+/**
+ * The address that a request came from: what the distribution in front of the API says, if it is ours that says it, and
+ * otherwise who opened the connection. What a caller says of its own address counts for nothing.
+ */
+export function addressOf({ deps, headers, sourceIp }: Sent): string {
+  return addressAtEdge(deps.registry['secret/edge-key'], headers) ?? sourceIp;
+}
+
 /** Who tries, from a request. */
-export function attemptOf({ headers, sourceIp }: Pick<Requested, 'headers' | 'sourceIp'>): Attempt {
-  return { address: sourceIp, proof: headers[proofHeader] };
+export function attemptOf(call: Sent): Attempt {
+  return { address: addressOf(call), proof: call.headers[proofHeader] };
 }
 
 /** A verb that runs within a rate of its caller's address, or for a proof of work. */
@@ -146,7 +158,8 @@ export function perAddress<C extends Requested, R>(
   verb: (call: C) => Promise<R>,
 ): (call: C) => Promise<R | Refusal> {
   return async (call) => {
-    const refusal = await limit(call.deps, name, attemptOf(call), { worked: { [name]: networkOf(call.sourceIp) } });
+    const attempt = attemptOf(call);
+    const refusal = await limit(call.deps, name, attempt, { worked: { [name]: networkOf(attempt.address) } });
     return refusal ?? verb(call);
   };
 }
@@ -194,9 +207,10 @@ export function perCustomerAndAddress<C extends Requested, R>(
   since?: (call: C) => ReturnType<Since>,
 ): (call: C) => Promise<R | Refusal> {
   return async (call) => {
-    const refusal = await limit(call.deps, worked, attemptOf(call), {
+    const attempt = attemptOf(call);
+    const refusal = await limit(call.deps, worked, attempt, {
       firm: { [firm]: call.caller.customerId },
-      worked: call.caller.keyId === undefined ? { [worked]: networkOf(call.sourceIp) } : {},
+      worked: call.caller.keyId === undefined ? { [worked]: networkOf(attempt.address) } : {},
       since: since && (() => since(call)),
     });
     return refusal ?? verb(call);

@@ -54,6 +54,8 @@ export const codes = {
   already_resolved: { status: 409, retry: false, title: 'That has already been decided' },
   purchase_in_progress: { status: 409, retry: true, title: 'A purchase of this reservation is under way' },
   sku_taken: { status: 409, retry: false, title: 'There is a product with this SKU' },
+  too_many_pictures: { status: 409, retry: false, title: 'The product has as many pictures as it may have' },
+  picture_missing: { status: 409, retry: true, title: 'The file of this picture has not come yet' },
   connection_silent: { status: 408, retry: true, title: 'No message arrived on this connection for too long' },
   confirmation_required: {
     status: 409,
@@ -71,6 +73,7 @@ export const codes = {
   },
   mixed_currencies: { status: 422, retry: false, title: 'One purchase can have one currency only' },
   import_rejected: { status: 422, retry: false, title: 'Some rows of the file are not valid; nothing was imported' },
+  not_a_picture: { status: 422, retry: false, title: 'The file is not the picture that was announced' },
   work_required: { status: 429, retry: true, title: 'Solve the challenge, or wait, and try again' },
   too_many_requests: { status: 429, retry: true, title: 'Too many requests' },
   too_many_connections: { status: 429, retry: false, title: 'This account has opened newer connections' },

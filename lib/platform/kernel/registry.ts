@@ -9,6 +9,7 @@ export type LogicalName =
   | `queue/${string}`
   | `dead/${string}`
   | 'bus/main'
+  | 'bucket/pictures'
   | 'api/public'
   | 'websocket/public'
   | 'websocket/management'
@@ -19,6 +20,7 @@ export type LogicalName =
   | 'secret/token-signing-key'
   | 'secret/receipt-key'
   | 'secret/guard-key'
+  | 'secret/edge-key'
   | 'secret/payment-webhook'
   | 'secret/payment-api-key'
   | 'secret/stripe-webhook'

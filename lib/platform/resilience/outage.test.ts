@@ -41,7 +41,10 @@ test.each<[string, unknown]>([
   ['a lost connection', coded('PROTOCOL_CONNECTION_LOST')],
   ['a statement without an answer', coded('PROTOCOL_SEQUENCE_TIMEOUT')],
   ['an invocation that ran out of time', Object.assign(new Error('aborted'), { name: 'TimeoutError' })],
-  ['a call of the AWS SDK that got no answer in time', Object.assign(new Error('Request aborted'), { name: 'AbortError' })],
+  [
+    'a call of the AWS SDK that got no answer in time',
+    Object.assign(new Error('Request aborted'), { name: 'AbortError' }),
+  ],
   ['what the driver calls fatal', Object.assign(new Error("Can't add new command"), { fatal: true })],
   ['a command of Redis without an answer', new Error('Command timed out')],
   ['a Redis without a connection', new Error("Stream isn't writeable and enableOfflineQueue options is false")],
