@@ -13,6 +13,7 @@ import { issuerOf } from '#platform/security/outside-token.ts';
 import { isAtLeast } from '#platform/security/roles.ts';
 import type { DepsContext } from './dependencies.ts';
 import { externalIdPattern } from './input.ts';
+import { addressOfEvent } from './limits.ts';
 import { Refused } from './problem-details.ts';
 import type { OutsideCaller, Route } from './route.ts';
 
@@ -51,13 +52,14 @@ export function authentication(
 async function callerOf(
   { auth, scope, identify, outsideCaller }: Asked,
   { deps, tokens }: Pick<AuthenticatedContext, 'deps' | 'tokens'>,
-  { headers, requestContext }: Pick<APIGatewayProxyEventV2, 'headers' | 'requestContext'>,
+  event: Pick<APIGatewayProxyEventV2, 'headers' | 'requestContext'>,
 ): Promise<Caller> {
   if (auth === 'none') return anonymous;
+  const { headers } = event;
   const credentials = bearerOf(headers.authorization);
   if (auth !== 'optional' && isApiKey(credentials)) {
     if (!scope || !identify) throw new Refused('people_only', 'No API key may do this, whatever its scopes are.');
-    const call = { key: credentials, customer: headers[customerHeader], address: requestContext.http.sourceIp };
+    const call = { key: credentials, customer: headers[customerHeader], address: addressOfEvent(deps, event) };
     const program = await identify(deps, call, scope);
     if (isRefusal(program)) throw new Refused(program.refused, program.detail, program.facts);
     return program;

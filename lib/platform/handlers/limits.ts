@@ -6,6 +6,7 @@
  * an **account** stands for one customer: beyond its rate the answer is to wait. An attempt that any limit stops takes from
  * none of them. A stack sets its own values under `limit/<name>`; a load test from one machine needs larger ones.
  */
+import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { locate } from '#platform/kernel/registry.ts';
@@ -145,6 +146,14 @@ type Sent = Pick<Requested, 'headers' | 'sourceIp'> & { readonly deps: Needs<'re
  */
 export function addressOf({ deps, headers, sourceIp }: Sent): string {
   return addressAtEdge(deps.registry['secret/edge-key'], headers) ?? sourceIp;
+}
+
+/** The same, of an event. */
+export function addressOfEvent(
+  deps: Needs<'registry'>,
+  event: Pick<APIGatewayProxyEventV2, 'headers' | 'requestContext'>,
+): string {
+  return addressOf({ deps, headers: event.headers, sourceIp: event.requestContext.http.sourceIp });
 }
 
 /** Who tries, from a request. */
