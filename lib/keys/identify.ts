@@ -13,7 +13,7 @@ import { outsideCaller } from '#identity/outside-caller.ts';
 import { type Memory, openMemory, rememberedMs } from '#identity/remember.ts';
 import type { Deps, Needs } from '#platform/environment/deps.ts';
 import { customerHeader, refuseCustomer } from '#platform/handlers/authentication.ts';
-import { limitCustomer, networkOf } from '#platform/handlers/limits.ts';
+import { addressOfEvent, limitCustomer, networkOf } from '#platform/handlers/limits.ts';
 import type { KeyCall, Route } from '#platform/handlers/route.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type ApiKeyId, type CustomerId, toBytes } from '#platform/kernel/ids.ts';
@@ -69,9 +69,9 @@ const wrongKeysOf = () => new LRUCache<string, number>({ max: keysRemembered });
 const customersOf = ({ clock }: Deps): Memory<string, ExternalCustomer> => openMemory(customersRemembered, clock);
 
 /** The id of a key that is right, within its rate, and has this scope. */
-async function allowedKey(deps: Deps, { key: text, address }: KeyCall, scope: Scope): Promise<ApiKeyId | Refusal> {
+async function allowedKey(deps: Deps, { key: text, event }: KeyCall, scope: Scope): Promise<ApiKeyId | Refusal> {
   const given = readApiKey(text);
-  const key = given && (await findRight(deps, given, networkOf(address)));
+  const key = given && (await findRight(deps, given, networkOf(addressOfEvent(deps, event))));
   if (!key) return refuse('invalid_api_key', 'This API key is not known.');
   if (isRefusal(key)) return key;
   const { keyId } = key;

@@ -1,8 +1,10 @@
 /** API keys: what a shop's own programs may do with them, and what nobody may. */
+
 import { routes } from '#functions/http/routes.ts';
 import { rememberedMs } from '#identity/remember.ts';
 import { customerOf, programOf } from '#keys/identify.ts';
 import type { Deps } from '#platform/environment/deps.ts';
+import type { KeyCall } from '#platform/handlers/route.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { type ApiKeyId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { missesAtMost, missesWithinMs } from '#platform/resilience/unknown-ids.ts';
@@ -55,7 +57,8 @@ function environment(registry: Record<string, string> = {}) {
   const db = { ...deps.db, rows };
   const elsewhere = withDeps(deps, { clock: () => at.ms, db, registry: { ...deps.registry, ...registry } });
   const outcome = async (key: string, customer?: string, address = '192.0.2.1'): Promise<string> => {
-    const call = { key, customer, address };
+    const event = { headers: {}, requestContext: { http: { sourceIp: address } } } as KeyCall['event'];
+    const call = { key, customer, event };
     const caller =
       customer === undefined
         ? await programOf(elsewhere, call, 'sales:read')

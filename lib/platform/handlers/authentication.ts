@@ -13,7 +13,6 @@ import { issuerOf } from '#platform/security/outside-token.ts';
 import { isAtLeast } from '#platform/security/roles.ts';
 import type { DepsContext } from './dependencies.ts';
 import { externalIdPattern } from './input.ts';
-import { addressOfEvent } from './limits.ts';
 import { Refused } from './problem-details.ts';
 import type { OutsideCaller, Route } from './route.ts';
 
@@ -59,7 +58,7 @@ async function callerOf(
   const credentials = bearerOf(headers.authorization);
   if (auth !== 'optional' && isApiKey(credentials)) {
     if (!scope || !identify) throw new Refused('people_only', 'No API key may do this, whatever its scopes are.');
-    const call = { key: credentials, customer: headers[customerHeader], address: addressOfEvent(deps, event) };
+    const call = { key: credentials, customer: headers[customerHeader], event };
     const program = await identify(deps, call, scope);
     if (isRefusal(program)) throw new Refused(program.refused, program.detail, program.facts);
     return program;

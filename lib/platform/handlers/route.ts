@@ -2,6 +2,7 @@
  * A route: one operation of the API, declared once. The wrapper validates requests with it, the OpenAPI document is made
  * from it, and the contract test checks it against `serverless.yml`.
  */
+import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type * as z from 'zod';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { Code, Refusal } from '#platform/kernel/errors.ts';
@@ -15,8 +16,8 @@ export interface KeyCall {
   readonly key: string;
   /** The external id of the customer for whom it acts, as it was sent. */
   readonly customer: string | undefined;
-  /** The address that the call came from. */
-  readonly address: string;
+  /** The call itself, which tells where it came from. */
+  readonly event: Pick<APIGatewayProxyEventV2, 'headers' | 'requestContext'>;
 }
 
 /** Says who calls with an API key that needs this scope, or refuses. */
