@@ -178,6 +178,7 @@ function recordsOf(plan: Plan): SaleRow[] {
     capPerCustomer,
     capPer: 'customer',
     requiresContact: false,
+    paymentProvider: null,
     waitlistSize: 1_000,
     offerLifeMs: hourMs,
     reserveOpensAtMs: nowMs - hourMs,

@@ -8,6 +8,7 @@
  *   node infra/secrets.ts --stage prod --payment-webhook < file       its webhook secret (whsec_…), likewise
  *   node infra/secrets.ts --stage prod --stripe-api-key < file        Stripe's API key (sk_… or rk_…), likewise
  *   node infra/secrets.ts --stage prod --stripe-webhook < file        the secret of its webhook endpoint (whsec_…), likewise
+ *   node infra/secrets.ts --stage prod --toss-secret-key < file       the secret key of Toss Payments (live_sk_…), likewise
  *   node infra/secrets.ts --stage prod --mail-url < file              the mail server (smtps://user:password@host:465?from=sender), likewise
  *
  * Invariant: a private value goes to Secrets Manager and nowhere else, not even to the screen; of key pairs only the
@@ -33,6 +34,7 @@ const { values } = parseArgs({
     'payment-webhook': { type: 'boolean' },
     'stripe-api-key': { type: 'boolean' },
     'stripe-webhook': { type: 'boolean' },
+    'toss-secret-key': { type: 'boolean' },
     'mail-url': { type: 'boolean' },
   },
 });
@@ -80,4 +82,5 @@ if (values['payment-api-key']) await fill('secret/payment-api-key', (await text(
 if (values['payment-webhook']) await fill('secret/payment-webhook', (await text(process.stdin)).trim());
 if (values['stripe-api-key']) await fill('provider/stripe', (await text(process.stdin)).trim());
 if (values['stripe-webhook']) await fill('secret/stripe-webhook', (await text(process.stdin)).trim());
+if (values['toss-secret-key']) await fill('provider/toss', (await text(process.stdin)).trim());
 if (values['mail-url']) await fill('secret/mail-url', (await text(process.stdin)).trim());

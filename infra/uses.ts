@@ -61,14 +61,16 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
     outside: true,
   }),
   payments: () => ({
-    names: ['provider/payments', 'secret/payment-api-key', 'provider/stripe'],
-    statements: [secret('PaymentApiKey'), secret('StripeApiKey')],
+    names: ['provider/payments', 'secret/payment-api-key', 'provider/stripe', 'provider/toss'],
+    statements: [secret('PaymentApiKey'), secret('StripeApiKey'), secret('TossSecretKey')],
     outside: true,
   }),
   'payments:probe': () => ({ names: ['provider/payments'], statements: [], outside: true }),
+  /** Toss does not sign its webhooks, so who hears of payments asks Toss. */
   'payments:webhook': () => ({
-    names: ['secret/payment-webhook', 'secret/stripe-webhook'],
-    statements: [secret('PaymentWebhookSecret'), secret('StripeWebhookSecret')],
+    names: ['secret/payment-webhook', 'secret/stripe-webhook', 'provider/toss'],
+    statements: [secret('PaymentWebhookSecret'), secret('StripeWebhookSecret'), secret('TossSecretKey')],
+    outside: true,
   }),
   'webhooks:secrets': () => ({ names: ['secret/webhook-key'], statements: [secret('WebhookKey')] }),
   'webhooks:send': () => ({ names: ['secret/webhook-key'], statements: [secret('WebhookKey')], outside: true }),

@@ -27,4 +27,5 @@ export {
 } from './intents.ts';
 export type { LinkState } from './live.ts';
 export { isOutcome, Problem, type ProblemBody, type ProblemCode } from './problem.ts';
+export { purchaseIdOf } from './purchase-id.ts';
 export type { components, operations, paths } from './schema.ts';

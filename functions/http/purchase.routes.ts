@@ -50,6 +50,7 @@ export const createPurchaseRoute = defineRoute({
     'sale_paused',
     'sale_cancelled',
     'mixed_currencies',
+    'mixed_providers',
   ],
 });
 
@@ -161,7 +162,8 @@ export const paymentWebhookRoute = defineRoute({
   summary: 'The webhook of the payment providers, signed as Standard Webhooks',
   description:
     'The signature is over the exact bytes of the body. A genuine message of an unknown kind is acknowledged and ignored. ' +
-    'With the header `Stripe-Signature` it is an event of Stripe, in the form and with the signature that Stripe documents.',
+    'With the header `Stripe-Signature` it is an event of Stripe, in the form and with the signature that Stripe documents. ' +
+    'One of Toss Payments has no signature: of it only the order is read, and Toss is asked about that.',
   tag: 'Webhooks',
   auth: 'none',
   raw: true,
@@ -169,5 +171,5 @@ export const paymentWebhookRoute = defineRoute({
   repeated: 'A message that has been taken before changes nothing.',
   status: 200,
   reply: z.object({ received: z.literal(true) }).meta({ id: 'WebhookReceived' }),
-  refusals: ['invalid_signature'],
+  refusals: ['invalid_signature', 'too_many_requests', 'status_unknown'],
 });

@@ -46,6 +46,7 @@ import {
 } from './move-plan.ts';
 import { changeAccess, changePublication, isHiddenBy } from './publication.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
+import { refuseProvider } from './sale-provider.ts';
 import { readPublishAt, readTimes, refuseNewCutoff } from './sale-times.ts';
 
 /** What an operator's call changes in a sale's row, and what holders and waiters are told of it. */
@@ -62,10 +63,10 @@ interface SaleChanged<Answer> extends SaleCommitted {
 
 /**
  * Changes a sale's terms. A sale that has closed or was cancelled stays as it was. Times that are dangerous (`move-plan.ts`)
- * need the confirmation of a preview (`rescheduleSale`).
+ * need the confirmation of a preview (`rescheduleSale`). A payment provider must be in use and take the sale's currency.
  */
 export async function updateSale(
-  deps: WriteNeeds,
+  deps: WriteNeeds & Needs<'registry'>,
   saleId: SaleId,
   change: UpdateSale,
   keep: Keep = keepNothing,
@@ -79,6 +80,8 @@ export async function updateSale(
   const decide: DecideChange = async (tx, sale, nowMs) => {
     const move = applyMove(await planMove(tx, sale, moveTo, nowMs, preview?.plan?.concerned), change.confirmation);
     if (isRefusal(move)) return move;
+    const unusable = refuseProvider(deps.registry, change.paymentProvider, sale.currency);
+    if (unusable) return unusable;
     const waitlistSize = change.waitlistSize ?? sale.waitlistSize;
     if (waitlistSize < sale.waitlisted) {
       return refuse('illegal_state', `${sale.waitlisted} reservations are waiting; the waitlist cannot be smaller.`);
@@ -104,6 +107,7 @@ export async function updateSale(
       name: change.name ?? sale.name,
       capPerCustomer: change.capPerCustomer ?? sale.capPerCustomer,
       requiresContact: change.requiresContact ?? sale.requiresContact,
+      paymentProvider: change.paymentProvider === undefined ? sale.paymentProvider : change.paymentProvider,
       waitlistSize,
       offerLifeMs: change.offerLifeSeconds === undefined ? sale.offerLifeMs : change.offerLifeSeconds * 1000,
       payWithinMs: change.payWithinSeconds === undefined ? sale.payWithinMs : change.payWithinSeconds * 1000,

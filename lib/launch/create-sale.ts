@@ -6,6 +6,7 @@
 import { findProduct } from '#catalog/product.store.ts';
 import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { adjustment, recordMovements } from '#sale/ledger.store.ts';
 import type { CreateSale, SaleView } from '#sale/sale.shapes.ts';
@@ -15,14 +16,16 @@ import { viewOfRow } from '#sale/terms.ts';
 import { scheduleBoundaries } from './boundaries.ts';
 import { atOnce, changeAccess, publicationAt, refuseEarlyOpening } from './publication.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
+import { refuseProvider } from './sale-provider.ts';
 import { defaultOfferCutoffMs, readPublishAt, readTimes, refuseCutoff, refuseDisorder } from './sale-times.ts';
 
 /**
  * Creates a sale at the product's current price: public at once, at a time, or a draft. Refuses an unknown product, times that
- * are out of order, a cut-off that is as long as the purchase window, and reservations that open before it is public.
+ * are out of order, a cut-off that is as long as the purchase window, reservations that open before it is public, and a payment
+ * provider that is not in use or does not take the price's currency.
  */
 export async function createSale(
-  deps: WriteNeeds,
+  deps: WriteNeeds & Needs<'registry'>,
   request: CreateSale,
   keep: Keep = keepNothing,
 ): Promise<SaleView | Refusal> {
@@ -48,12 +51,15 @@ export async function createSale(
     const product = await findProduct(tx, request.productId);
     if (!product) return refuse('not_found', 'There is no such product.');
     const { productId, name, allotment, capPerCustomer, waitlistSize, offerLifeSeconds } = request;
-    const { payWithinSeconds, requiresContact, capPer } = request;
+    const { payWithinSeconds, requiresContact, capPer, paymentProvider = null } = request;
     const { amountMinor: priceMinor, currency } = product.price;
+    const unusable = refuseProvider(deps.registry, paymentProvider, currency);
+    if (unusable) return unusable;
     const terms = {
       name,
       capPerCustomer,
       requiresContact,
+      paymentProvider,
       waitlistSize,
       offerLifeMs: offerLifeSeconds * 1000,
       payWithinMs: payWithinSeconds === undefined ? null : payWithinSeconds * 1000,

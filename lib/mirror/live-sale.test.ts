@@ -21,6 +21,7 @@ const terms: SaleTermsView = {
   capPerCustomer: 2,
   capPer: 'customer',
   requiresContact: false,
+  paymentProvider: null,
   waitlistSize: 0,
   payWithinSeconds: null,
   offerCutoffSeconds: 0,

@@ -18,7 +18,7 @@ import {
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { locate, locateAll } from '#platform/kernel/registry.ts';
 import type { Caller } from '#platform/security/access-token.ts';
-import { stripeBreaker } from '#purchase/provider-name.ts';
+import { stripeBreaker, tossBreaker } from '#purchase/provider-name.ts';
 import type { Health, Part } from './operations.shapes.ts';
 
 /** Without this queue nothing can be accepted. */
@@ -67,7 +67,7 @@ async function examine(deps: HealthDeps): Promise<Health> {
     ]),
     allBreakers(
       deps,
-      [...providers.map((address) => `payments:${new URL(address).host}`), stripeBreaker],
+      [...providers.map((address) => `payments:${new URL(address).host}`), stripeBreaker, tossBreaker],
       deps.clock(),
     ).then((states) => named(states, providers)),
   ]);

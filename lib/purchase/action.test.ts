@@ -25,10 +25,15 @@ describe('what a customer can do', () => {
     reason: null,
     actionUrl: 'https://bank.example',
     actionDeadlineMs: nowMs + 1,
+    actionAccount: null,
   } as unknown as PurchaseRow;
 
   it('ends with its time, with the state, and when it was given up', () => {
-    expect(openAction(purchase, nowMs)).toEqual({ url: 'https://bank.example', deadlineMs: nowMs + 1 });
+    expect(openAction(purchase, nowMs)).toEqual({
+      url: 'https://bank.example',
+      deadlineMs: nowMs + 1,
+      transferTo: null,
+    });
     expect(openAction(purchase, nowMs + 1)).toBeUndefined();
     expect(openAction({ ...purchase, reason: 'given_up' }, nowMs)).toBeUndefined();
     expect(openAction({ ...purchase, state: 'captured' }, nowMs)).toBeUndefined();

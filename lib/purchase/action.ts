@@ -58,10 +58,10 @@ export function reasonToStop(
 
 /** What the customer can do now for a purchase, or undefined. Pure. */
 export function openAction(
-  { state, reason, actionUrl, actionDeadlineMs }: PurchaseRow,
+  { state, reason, actionUrl, actionDeadlineMs, actionAccount }: PurchaseRow,
   nowMs: number,
 ): Action | undefined {
   const isOpen = state === 'requires_action' && reason !== givenUp;
   if (!isOpen || actionUrl === null || actionDeadlineMs === null || nowMs >= actionDeadlineMs) return undefined;
-  return { url: actionUrl, deadlineMs: actionDeadlineMs };
+  return { url: actionUrl, deadlineMs: actionDeadlineMs, transferTo: actionAccount };
 }

@@ -17,9 +17,9 @@ import type { Needs } from '#platform/environment/deps.ts';
 import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { locate, locateAll } from '#platform/kernel/registry.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
+import { Busy, exchange, type HttpReply, NoAnswer, Unclear } from '#platform/payments/exchange.ts';
 import { sharedBreaker } from '#platform/redis/shared-circuit-breaker.ts';
 import { type Breaker, BreakerOpen, type BreakerState } from '#platform/resilience/circuit-breaker.ts';
-import { unconnectedCode } from '#platform/resilience/unconnected.ts';
 import type { PaymentAnswer, PaymentProvider, RefundOrder } from './provider.ts';
 import { RequiredAction } from './purchase.shapes.ts';
 
@@ -69,23 +69,10 @@ const defaultResetTimeoutMs = 5_000;
 /** The length of the column for reasons. */
 export const reasonCharacters = 64;
 
-/** The provider certainly did nothing: it was too busy or could not be reached. */
-class Busy extends Error {}
-/** There was no usable answer: whether anything was done is unknown. */
-class NoAnswer extends Error {}
-
-/** An unusable answer: the provider is healthy, but whether anything was done must be asked. */
-class Unclear extends NoAnswer {}
-
 interface Instance {
   readonly address: string;
   readonly guard: Breaker;
   inFlight: number;
-}
-
-interface HttpReply {
-  readonly status: number;
-  readonly body: unknown;
 }
 
 /** The payment provider in the sandbox's protocol of this environment; kept by `deps.once(paymentGateway)`. */
@@ -239,40 +226,4 @@ function read<T>(reply: HttpReply, shape: z.ZodType<T>): T {
   const result = shape.safeParse(reply.body);
   if (!result.success) throw new NoAnswer('the provider sent a malformed answer');
   return result.data;
-}
-
-/** One HTTP exchange. Throws `Busy` if certainly nothing was done, `NoAnswer` if that is unknown. */
-async function exchange(
-  url: string,
-  request: { method: string; headers: Record<string, string>; body: unknown; signal: AbortSignal },
-): Promise<HttpReply> {
-  try {
-    const { body, ...rest } = request;
-    const response = await fetch(url, {
-      ...rest,
-      redirect: 'error',
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    // Read in any case, so that the connection can be reused (keep-alive).
-    const text = await response.text();
-    if (response.status === 429) throw new Busy('the provider is too busy');
-    return { status: response.status, body: bodyOf(text, response.status) };
-  } catch (error) {
-    if (error instanceof Busy) throw error;
-    const unconnected = unconnectedCode(error);
-    if (unconnected) throw new Busy(`no connection to the provider: ${unconnected}`);
-    const why = request.signal.aborted ? 'the provider did not answer in time' : 'the connection to the provider broke';
-    throw new NoAnswer(why, { cause: error });
-  }
-}
-
-/** The parsed body. For a refusal the status is enough; its body may be anything. */
-function bodyOf(text: string, status: number): unknown {
-  if (text === '') return undefined;
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (status >= 400 && status < 500) return undefined;
-    throw error;
-  }
 }

@@ -32,6 +32,7 @@ function purchase(change: Partial<PurchaseRow> = {}): PurchaseRow {
     capturedCurrency: null,
     actionUrl: null,
     actionDeadlineMs: null,
+    actionAccount: null,
     version: 1,
     createdAtMs: nowMs,
     updatedAtMs: nowMs,

@@ -8,6 +8,7 @@
 import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { actionGraceMs, reasonToStop } from './action.ts';
+import type { BankAccount } from './purchase.shapes.ts';
 import type { PurchaseRow } from './purchase.store.ts';
 import type { RefundRow } from './refund.store.ts';
 
@@ -53,6 +54,8 @@ export type PaymentAnswer =
       readonly outcome: 'requires_action';
       readonly url: string;
       readonly deadlineMs: number | null;
+      /** The account to transfer to, if that is what the customer must do. */
+      readonly transferTo?: BankAccount | undefined;
       /** The provider's id of the charge to be, if it has one already. */
       readonly chargeId?: string | undefined;
     }
@@ -81,17 +84,23 @@ export interface RefundOrder extends Pick<RefundRow, 'purchaseId' | 'refundKey' 
   readonly chargeId: string;
   /** What was captured in. */
   readonly currency: string;
+  /** Where the money goes, if an operator has said so, for a provider that needs to be told. */
+  readonly account?: BankAccount | null | undefined;
 }
 
 /**
- * The port; `payment-gateway.ts` is the adapter for the sandbox's protocol over HTTP, `stripe-payments.ts` that for Stripe. Nothing
- * here throws: a failure is an answer too. `chargeId` is what the provider called the charge, if it has said so.
+ * The port; `payment-gateway.ts` is the adapter for the sandbox's protocol over HTTP, `stripe-payments.ts` that for Stripe, and
+ * `toss-payments.ts` that for Toss Payments. Nothing here throws: a failure is an answer too. `chargeId` is what the provider
+ * called the charge, if it has said so.
  */
 export interface PaymentProvider {
   /** Charges once per purchase. */
   charge(order: ChargeOrder): Promise<PaymentAnswer>;
-  /** What became of the charge of a purchase; `absent` if there is none. */
-  find(purchaseId: PurchaseId, chargeId?: string | null): Promise<PaymentAnswer>;
+  /**
+   * What became of the charge of a purchase; `absent` if there is none. The token is what the charge was, or would be, made with,
+   * for a provider at which it names the payment.
+   */
+  find(purchaseId: PurchaseId, chargeId?: string | null, paymentToken?: string | null): Promise<PaymentAnswer>;
   /**
    * Stops the payment of a purchase that waits for its customer. Answers what became of it: `declined` if it was stopped,
    * `captured` if the customer was faster, `absent` if there is none. Repeating it is harmless.
@@ -161,18 +170,26 @@ export async function askProvider(
   if (purchase.state === 'refunding') {
     if (chargeId === null) throw new Error(`purchase ${purchaseId} is to be given back, but has no charge`);
     if (!refund) throw new Error(`purchase ${purchaseId} is to be given back, but no refund is pending`);
-    const { refundKey, refusals } = refund;
+    const { refundKey, refusals, account } = refund;
     // Only units return: nothing to ask the provider for.
     if (refund.amountMinor === 0) return { outcome: 'refunded', chargeId, amountMinor: 0, refundKey };
     const captured = purchase.capturedCurrency ?? currency;
-    const order = { purchaseId, chargeId, refundKey, refusals, amountMinor: refund.amountMinor, currency: captured };
+    const order = {
+      purchaseId,
+      chargeId,
+      refundKey,
+      refusals,
+      amountMinor: refund.amountMinor,
+      currency: captured,
+      account,
+    };
     return hasTime() ? provider.refund(order) : late;
   }
   if (purchase.state === 'requires_action') return hasTime() ? askAboutAction(provider, purchase, nowMs) : late;
   let afterAbsence = false;
   if (purchase.attempts > 0) {
     if (!hasTime()) return late;
-    const found = await provider.find(purchaseId, chargeId);
+    const found = await provider.find(purchaseId, chargeId, paymentToken);
     if (found.outcome === 'requires_action' && calledOff) {
       return provider.cancel(purchaseId, 'sale_cancelled', found.chargeId);
     }

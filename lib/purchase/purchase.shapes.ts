@@ -5,12 +5,25 @@
 import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { Amount, characters, distinct, idOf, Time } from '#platform/kernel/shapes.ts';
+import { Amount, characters, distinct, idOf, line, Time } from '#platform/kernel/shapes.ts';
 import { maxQuantity } from '#reservation/reservation.shapes.ts';
 import { purchaseStates, refundStates } from '#state/purchase-state.ts';
 
 /** The most reservations that one payment can cover. */
 export const maxReservationsPerPurchase = 50;
+
+/** A bank account: one to transfer to, or one for money that goes back. */
+export const BankAccount = z
+  .strictObject({
+    bankCode: z
+      .string()
+      .regex(/^[0-9A-Za-z]{1,10}$/, 'must be the code of a bank')
+      .describe('As the payment provider has it'),
+    accountNumber: z.string().regex(/^[0-9A-Za-z]{1,20}$/, 'must be letters and digits'),
+    holderName: line(1, 60),
+  })
+  .meta({ id: 'BankAccount' });
+export type BankAccount = z.infer<typeof BankAccount>;
 
 const namedTwice = 'must not name a reservation twice';
 
@@ -41,7 +54,7 @@ export const PurchaseRequest = z
       .refine((items) => new Set(items.map((item) => item.reservationId)).size === items.length, namedTwice)
       .optional(),
     /** The provider's token for the customer's means of payment. */
-    paymentToken: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters'),
+    paymentToken: z.string().regex(/^[\x21-\x7e]{1,200}$/, 'must be 1 to 200 printable ASCII characters'),
   })
   .refine(({ reservationIds, items }) => (reservationIds === undefined) !== (items === undefined), {
     message: 'name either reservationIds or items',
@@ -112,7 +125,16 @@ export const PurchaseView = z
     /** In the order in which they were asked for. */
     refunds: z.array(RefundView),
     /** The customer's action, if it is `requires_action`; null otherwise, and once its time is over. */
-    action: z.object({ url: z.url().describe('Where to confirm the payment'), deadline: Time }).nullable(),
+    action: z
+      .object({
+        url: z.url().describe('Where to confirm the payment'),
+        deadline: Time,
+        transferTo: z
+          .object({ bankCode: z.string(), accountNumber: z.string(), holderName: z.string() })
+          .nullable()
+          .describe('The account to which the amount is to be transferred; null if the action is another one'),
+      })
+      .nullable(),
     createdAt: Time,
     updatedAt: Time,
   })
@@ -157,6 +179,11 @@ export const RefundRequest = z
       .max(maxReservationsPerPurchase)
       .refine((entries) => new Set(entries.map(idOfEntry)).size === entries.length, namedTwice)
       .optional(),
+    /**
+     * Where the money goes, if the provider needs to be told, as Toss Payments does for virtual accounts. It is kept until the
+     * provider has answered.
+     */
+    account: BankAccount.optional(),
     retryFailed: z
       .literal(true)
       .optional()
@@ -172,11 +199,15 @@ export const RefundRequest = z
     message: 'name either items or an amount',
   })
   .refine(
-    ({ retryFailed, waiveFailed, ...part }) =>
+    ({ retryFailed, waiveFailed, account: _, ...part }) =>
       !(retryFailed || waiveFailed) ||
       (retryFailed !== waiveFailed && Object.values(part).every((value) => value === undefined)),
     { message: 'what was refused is asked for again, or waived, by itself', path: ['retryFailed'] },
   )
+  .refine(({ waiveFailed, account }) => !(waiveFailed && account), {
+    message: 'what is waived goes to no account',
+    path: ['account'],
+  })
   .refine(
     ({ items, amountMinor, cancel }) => cancel?.length !== 0 || items !== undefined || amountMinor !== undefined,
     {

@@ -4,6 +4,7 @@
  * Every statement that moves rows repeats in its WHERE the state they move from, and throws if not all of them moved.
  * Locks are taken in one order everywhere: sales by id, then purchases, then reservations.
  */
+
 import {
   type CustomerId,
   fromBytes,
@@ -13,8 +14,9 @@ import {
   toBytes,
 } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
+import type { ProviderName } from '#platform/payments/provider-names.ts';
 import { openStates, type PurchaseState } from '#state/purchase-state.ts';
-import type { ProviderName } from './provider-name.ts';
+import type { BankAccount } from './purchase.shapes.ts';
 
 /** A purchase's row. */
 export interface PurchaseRow {
@@ -26,7 +28,7 @@ export interface PurchaseRow {
   /** The token of the means of payment; null once the outcome is known. */
   readonly paymentToken: string | null;
   readonly fingerprint: string;
-  /** Who charges it; null until the first attempt, and for purchases of older builds. */
+  /** Who charges it; null until the first attempt unless its sales name one, and for purchases of older builds. */
   readonly provider: ProviderName | null;
   readonly chargeId: string | null;
   readonly reason: string | null;
@@ -40,6 +42,8 @@ export interface PurchaseRow {
   /** Where the customer confirms the payment, and until when; null unless it is `requires_action`. */
   readonly actionUrl: string | null;
   readonly actionDeadlineMs: number | null;
+  /** The account to transfer to, if that is the action. */
+  readonly actionAccount: BankAccount | null;
   readonly version: number;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
@@ -71,6 +75,8 @@ export interface PurchaseMove {
 export interface Action {
   readonly url: string;
   readonly deadlineMs: number;
+  /** The account to transfer to, if that is what must be done. */
+  readonly transferTo: BankAccount | null;
 }
 
 /** Thrown when fewer rows moved than were locked: the transaction is rolled back. */
@@ -92,10 +98,14 @@ export class AlreadyRequested extends Error {
 const purchaseColumns = `id, customer_id AS customerId, state, amount_minor AS amountMinor, currency,
   payment_token AS paymentToken, fingerprint, provider, charge_id AS chargeId, reason, attempts, absences,
   captured_minor AS capturedMinor, captured_currency AS capturedCurrency,
-  action_url AS actionUrl, action_deadline_ms AS actionDeadlineMs, version,
+  action_url AS actionUrl, action_deadline_ms AS actionDeadlineMs, action_account AS actionAccount, version,
   created_at_ms AS createdAtMs, updated_at_ms AS updatedAtMs`;
 
-type StoredPurchase = Omit<PurchaseRow, 'purchaseId' | 'customerId'> & { id: Buffer; customerId: Buffer };
+type StoredPurchase = Omit<PurchaseRow, 'purchaseId' | 'customerId' | 'actionAccount'> & {
+  id: Buffer;
+  customerId: Buffer;
+  actionAccount: string | null;
+};
 
 /** A purchase; with an owner, only if it is this customer's. */
 export async function findPurchase(
@@ -145,8 +155,9 @@ export function lockPurchases(tx: Tx, purchaseIds: readonly PurchaseId[]): Promi
 
 async function select(sql: Sql, where: string, values: unknown[]): Promise<PurchaseRow[]> {
   const rows = await sql.rows<StoredPurchase>(`SELECT ${purchaseColumns} FROM purchases WHERE ${where}`, values);
-  return rows.map(({ id, customerId, ...row }) => ({
+  return rows.map(({ id, customerId, actionAccount, ...row }) => ({
     ...row,
+    actionAccount: actionAccount === null ? null : (JSON.parse(actionAccount) as BankAccount),
     purchaseId: fromBytes(id),
     customerId: fromBytes(customerId),
   }));
@@ -190,7 +201,7 @@ export async function insertPurchase(tx: Tx, purchase: PurchaseRow, items: reado
   const customerId = toBytes(purchase.customerId);
   try {
     await tx.change(
-      `INSERT INTO purchases (id, customer_id, state, amount_minor, currency, payment_token, fingerprint, charge_id,
+      `INSERT INTO purchases (id, customer_id, state, amount_minor, currency, payment_token, fingerprint, provider, charge_id,
          reason, attempts, absences, version, created_at_ms, updated_at_ms) VALUES (?)`,
       [
         [
@@ -201,6 +212,7 @@ export async function insertPurchase(tx: Tx, purchase: PurchaseRow, items: reado
           purchase.currency,
           purchase.paymentToken,
           purchase.fingerprint,
+          purchase.provider,
           purchase.chargeId,
           purchase.reason,
           purchase.attempts,
@@ -252,7 +264,7 @@ export async function endAction(tx: Tx, purchaseId: PurchaseId, reason: string, 
 export async function movePurchases(tx: Tx, moves: readonly PurchaseMove[], nowMs: number): Promise<void> {
   if (moves.length === 0) return;
   const row = `SELECT ? AS id, ? AS state_before, ? AS state_after, ? AS charge_id, ? AS reason, ? AS captured_minor,
-    ? AS captured_currency, ? AS action_url, ? AS action_deadline_ms, ? AS keeps_token`;
+    ? AS captured_currency, ? AS action_url, ? AS action_deadline_ms, ? AS action_account, ? AS keeps_token`;
   const values = moves.flatMap(({ from, to, chargeId, reason, captured, action }) => [
     toBytes(from.purchaseId),
     from.state,
@@ -263,6 +275,7 @@ export async function movePurchases(tx: Tx, moves: readonly PurchaseMove[], nowM
     captured?.currency ?? from.capturedCurrency,
     action?.url ?? null,
     action?.deadlineMs ?? null,
+    action?.transferTo ? JSON.stringify(action.transferTo) : null,
     to === 'requested' || to === 'unknown' ? 1 : 0,
   ]);
   const moved = await tx.change(
@@ -270,6 +283,7 @@ export async function movePurchases(tx: Tx, moves: readonly PurchaseMove[], nowM
      SET p.state = m.state_after, p.charge_id = m.charge_id, p.reason = m.reason, p.version = p.version + 1,
          p.captured_minor = m.captured_minor, p.captured_currency = m.captured_currency,
          p.action_url = m.action_url, p.action_deadline_ms = m.action_deadline_ms,
+         p.action_account = m.action_account,
          p.payment_token = IF(m.keeps_token = 1, p.payment_token, NULL), p.updated_at_ms = ?
      WHERE p.state = m.state_before`,
     [...values, nowMs],

@@ -19,12 +19,15 @@ export const purchases = mysqlTable(
     amountMinor: bigint('amount_minor', { mode: 'number' }).notNull(),
     currency: char('currency', { length: 3 }).notNull(),
     /** The token of the means of payment; erased once the purchase is settled. */
-    paymentToken: varchar('payment_token', { length: 128 }),
+    paymentToken: varchar('payment_token', { length: 200 }),
     /** SHA-256 of the request in hex, to distinguish a repeated request from another one with the same key. */
     fingerprint: char('fingerprint', { length: 64 }).notNull(),
-    /** Who charges it, written with the first attempt; null before, and for purchases of older builds: the sandbox's protocol. */
+    /**
+     * Who charges it: written when it is requested if its sales name one, otherwise with the first attempt; null before, and for
+     * purchases of older builds: the sandbox's protocol.
+     */
     provider: varchar('provider', { length: 16 }),
-    chargeId: varchar('charge_id', { length: 64 }),
+    chargeId: varchar('charge_id', { length: 200 }),
     reason: varchar('reason', { length: 64 }),
     attempts: int('attempts').notNull(),
     /** How often the provider knew of no charge after failed attempts, weighted. */
@@ -35,6 +38,8 @@ export const purchases = mysqlTable(
     /** Where the customer confirms the payment, and until when; null unless it is `requires_action`. */
     actionUrl: varchar('action_url', { length: 2048 }),
     actionDeadlineMs: bigint('action_deadline_ms', { mode: 'number' }),
+    /** The account to transfer to, as JSON, if that is the action. */
+    actionAccount: varchar('action_account', { length: 512 }),
     version: int('version').notNull(),
     createdAtMs: timeMs('created_at_ms').notNull(),
     updatedAtMs: timeMs('updated_at_ms').notNull(),

@@ -171,7 +171,7 @@ function toView(purchase: PurchaseRow, items: PurchaseItem[], refunds: RefundRow
     })),
     reason: reasonOf(purchase, refunds),
     refunds: refunds.map((refund) => toRefundView(refund, items, amount.currency)),
-    action: action ? { url: action.url, deadline: toIso(action.deadlineMs) } : null,
+    action: action ? { url: action.url, deadline: toIso(action.deadlineMs), transferTo: action.transferTo } : null,
     createdAt: toIso(createdAtMs),
     updatedAt: toIso(updatedAtMs),
   };

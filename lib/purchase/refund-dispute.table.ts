@@ -20,7 +20,7 @@ export const refundDisputes = mysqlTable(
     /** How it contradicts the purchase. */
     reason: varchar('reason', { length: 64 }).notNull(),
     /** What the provider said. */
-    chargeId: varchar('charge_id', { length: 64 }).notNull(),
+    chargeId: varchar('charge_id', { length: 200 }).notNull(),
     /** Null: all that was captured. */
     amountMinor: bigint('amount_minor', { mode: 'number' }),
     currency: varchar('currency', { length: 16 }),

@@ -47,7 +47,15 @@ class Desk {
         reason: null,
         attempts: 1,
       },
-      ...{ absences: 0, actionUrl: null, actionDeadlineMs: null, version: 1, createdAtMs: 1, updatedAtMs: 1 },
+      ...{
+        absences: 0,
+        actionUrl: null,
+        actionDeadlineMs: null,
+        actionAccount: null,
+        version: 1,
+        createdAtMs: 1,
+        updatedAtMs: 1,
+      },
     };
   }
 

@@ -13,7 +13,7 @@ import type { PurchaseItem, PurchaseRow } from './purchase.store.ts';
 import type { RefundedItem, RefundRow, Release } from './refund.store.ts';
 
 type Asked = Pick<RefundRow, 'purchaseId' | 'refundKey' | 'amountMinor' | 'reason'> &
-  Partial<Pick<RefundRow, 'saleId' | 'releases' | 'forItems'>>;
+  Partial<Pick<RefundRow, 'saleId' | 'releases' | 'forItems' | 'account'>>;
 
 /** A refund to be asked for; unless it says otherwise, all units of the purchase return with it. */
 export function newRefund(asked: Asked, nowMs: number): RefundRow {
@@ -25,7 +25,7 @@ export function newRefund(asked: Asked, nowMs: number): RefundRow {
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
   } as const;
-  return { saleId: null, releases: 'all', forItems: null, ...asked, ...pending };
+  return { saleId: null, releases: 'all', forItems: null, account: null, ...asked, ...pending };
 }
 
 type Paid = Pick<PurchaseRow, 'capturedMinor' | 'amountMinor'>;

@@ -5,6 +5,7 @@
 import { fromBytes, type PurchaseId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { type RefundState, refundStates } from '#state/purchase-state.ts';
+import type { BankAccount } from './purchase.shapes.ts';
 
 /** Units of one reservation that return with the money. */
 export interface Release {
@@ -37,6 +38,8 @@ export interface RefundRow {
   readonly releases: Releases;
   /** The units whose price it gives back; null if it is an amount. */
   readonly forItems: readonly RefundedItem[] | null;
+  /** Where the money goes, if an operator has said so; null once the provider has answered. */
+  readonly account: BankAccount | null;
   /** How much of it an operator has waived. A refund that an older build waived says zero here, too. */
   readonly waivedMinor: number;
   /** How often the provider refused it. */
@@ -45,16 +48,17 @@ export interface RefundRow {
   readonly updatedAtMs: number;
 }
 
-type StoredRefund = Omit<RefundRow, 'purchaseId' | 'saleId' | 'releases' | 'forItems'> & {
+type StoredRefund = Omit<RefundRow, 'purchaseId' | 'saleId' | 'releases' | 'forItems' | 'account'> & {
   purchaseId: Buffer;
   saleId: Buffer | null;
   releases: string;
   forItems: string | null;
+  account: string | null;
 };
 
 const refundColumns = `r.purchase_id AS purchaseId, r.refund_key AS refundKey, r.sale_id AS saleId,
   r.amount_minor AS amountMinor, r.state, r.reason, r.failure, r.releases, r.for_items AS forItems, r.waived_minor AS waivedMinor,
-  r.refusals,
+  r.refusals, r.account,
   r.created_at_ms AS createdAtMs, r.updated_at_ms AS updatedAtMs`;
 
 /** The refunds of these purchases, in the order in which they were asked for. */
@@ -67,13 +71,14 @@ export async function readRefunds(sql: Sql, purchaseIds: readonly PurchaseId[]):
   return rows.map(refundOf);
 }
 
-function refundOf<Stored extends StoredRefund>({ purchaseId, saleId, releases, forItems, ...row }: Stored) {
+function refundOf<Stored extends StoredRefund>({ purchaseId, saleId, releases, forItems, account, ...row }: Stored) {
   return {
     ...row,
     purchaseId: fromBytes(purchaseId) as PurchaseId,
     saleId: saleId && (fromBytes(saleId) as SaleId),
     releases: readReleases(releases),
     forItems: forItems === null ? null : itemsOf(forItems),
+    account: account === null ? null : (JSON.parse(account) as BankAccount),
   };
 }
 
@@ -152,12 +157,17 @@ export async function countRefundsOfSale(sql: Sql, saleId: SaleId): Promise<Refu
   return Object.fromEntries(refundStates.map((state) => [state, count(state)])) as RefundCounts;
 }
 
+/** The account as it is stored: only while the money is on its way. */
+function accountText({ state, account }: Pick<RefundRow, 'state' | 'account'>): string | null {
+  return account && state === 'pending' ? JSON.stringify(account) : null;
+}
+
 /** Writes refunds. They must not exist yet. */
 export async function insertRefunds(tx: Tx, refunds: readonly RefundRow[]): Promise<void> {
   if (refunds.length === 0) return;
   await tx.change(
     `INSERT INTO refunds (purchase_id, refund_key, sale_id, amount_minor, state, reason, failure, releases, for_items,
-       waived_minor, refusals, created_at_ms, updated_at_ms) VALUES ?`,
+       waived_minor, refusals, account, created_at_ms, updated_at_ms) VALUES ?`,
     [
       refunds.map((refund) => [
         toBytes(refund.purchaseId),
@@ -171,6 +181,7 @@ export async function insertRefunds(tx: Tx, refunds: readonly RefundRow[]): Prom
         refund.forItems && JSON.stringify(refund.forItems.map(({ reservationId, units }) => [reservationId, units])),
         refund.waivedMinor,
         refund.refusals,
+        accountText(refund),
         refund.createdAtMs,
         refund.updatedAtMs,
       ]),
@@ -181,11 +192,14 @@ export async function insertRefunds(tx: Tx, refunds: readonly RefundRow[]): Prom
 /** Writes how refunds stand now. Their rows were read in this transaction, with their purchases held. */
 export async function updateRefunds(tx: Tx, refunds: readonly RefundRow[]): Promise<void> {
   for (const { purchaseId, refundKey, amountMinor, state, reason, failure, ...refund } of refunds) {
-    const { waivedMinor, refusals, updatedAtMs } = refund;
+    const { waivedMinor, refusals, updatedAtMs, account } = refund;
     await tx.change(
       `UPDATE refunds SET amount_minor = ?, state = ?, reason = ?, failure = ?, waived_minor = ?, refusals = ?,
-         updated_at_ms = ? WHERE purchase_id = ? AND refund_key = ?`,
-      [amountMinor, state, reason, failure, waivedMinor, refusals, updatedAtMs, toBytes(purchaseId), refundKey],
+         account = ?, updated_at_ms = ? WHERE purchase_id = ? AND refund_key = ?`,
+      [
+        ...[amountMinor, state, reason, failure, waivedMinor, refusals],
+        ...[accountText({ state, account }), updatedAtMs, toBytes(purchaseId), refundKey],
+      ],
     );
   }
 }

@@ -34,6 +34,8 @@ export const refunds = mysqlTable(
     releases: varchar('releases', { length: 4096 }).notNull(),
     /** The units whose price it gives back, as JSON: ids and how many; null if it is an amount. */
     forItems: varchar('for_items', { length: 4096 }),
+    /** Where the money goes, as JSON, if an operator has said so; erased once the provider has answered. */
+    account: varchar('account', { length: 512 }),
     /** How much of it an operator has waived; it is then done without money. */
     waivedMinor: bigint('waived_minor', { mode: 'number' }).notNull().default(0),
     /** How often the provider refused it: each retry asks under a key of its own. */

@@ -15,7 +15,7 @@ import type { Tx } from '#platform/mysql/mysql.ts';
 import { readReservations } from '#reservation/reservation.store.ts';
 import { readForAudit } from './for-audit.ts';
 import { sendCommands } from './pay-queue.ts';
-import type { PurchaseAccepted, RefundRequest } from './purchase.shapes.ts';
+import type { BankAccount, PurchaseAccepted, RefundRequest } from './purchase.shapes.ts';
 import {
   lockPurchases,
   movePurchases,
@@ -80,11 +80,12 @@ function order(
   request: RefundRequest,
   nowMs: number,
 ): Promise<PurchaseRow | Refusal> {
-  if (request.retryFailed) return orderFailed(tx, purchaseId, idempotencyKey, triedAgain, nowMs);
-  if (request.waiveFailed) return orderFailed(tx, purchaseId, idempotencyKey, waived, nowMs);
+  const { account = null } = request;
+  if (request.retryFailed) return orderFailed(tx, purchaseId, idempotencyKey, triedAgain, account, nowMs);
+  if (request.waiveFailed) return orderFailed(tx, purchaseId, idempotencyKey, waived, null, nowMs);
   const isWhole = !request.items && !request.cancel && request.amountMinor === undefined;
   return isWhole
-    ? orderRest(tx, purchaseId, idempotencyKey, nowMs)
+    ? orderRest(tx, purchaseId, idempotencyKey, account, nowMs)
     : orderPart(tx, purchaseId, idempotencyKey, request, nowMs);
 }
 
@@ -107,6 +108,7 @@ async function orderRest(
   tx: Tx,
   purchaseId: PurchaseId,
   idempotencyKey: string,
+  account: BankAccount | null,
   nowMs: number,
 ): Promise<PurchaseRow | Refusal> {
   const paid = await lockPaid(tx, purchaseId, idempotencyKey);
@@ -114,7 +116,7 @@ async function orderRest(
   const { current, refunds } = paid;
   // An older build kept no rows of what it gave back, and gave back the whole.
   if (current.state === 'refunded' && refunds.length === 0) return current;
-  const again = triedAgain(current, refunds, nowMs);
+  const again = to(account, triedAgain(current, refunds, nowMs));
   const disputed = await refuseIfDisputed(tx, again);
   if (disputed) return disputed;
   const ordered = [...refunds.filter((one) => one.state !== 'failed'), ...again];
@@ -124,7 +126,8 @@ async function orderRest(
   await updateRefunds(tx, again);
   if (isLeft) {
     const refundKey = unusedKey('refund', refunds);
-    await insertRefunds(tx, [newRefund({ purchaseId, refundKey, amountMinor, reason: 'refund_ordered' }, nowMs)]);
+    const reason = 'refund_ordered';
+    await insertRefunds(tx, [newRefund({ purchaseId, refundKey, amountMinor, reason, account }, nowMs)]);
   }
   return orderBack(tx, current, current.reason ?? 'refund_ordered', nowMs);
 }
@@ -154,12 +157,13 @@ async function orderFailed(
   purchaseId: PurchaseId,
   idempotencyKey: string,
   changed: typeof triedAgain | typeof waived,
+  account: BankAccount | null,
   nowMs: number,
 ): Promise<PurchaseRow | Refusal> {
   const paid = await lockPaid(tx, purchaseId, idempotencyKey);
   if (isRefusal(paid)) return paid;
   const { current, refunds } = paid;
-  const ordered = changed(current, refunds, nowMs);
+  const ordered = to(account, changed(current, refunds, nowMs));
   if (ordered.length === 0) return refuse('illegal_state', 'The provider has refused no refund of this purchase.');
   const disputed = changed === triedAgain ? await refuseIfDisputed(tx, ordered) : undefined;
   if (disputed) return disputed;
@@ -171,6 +175,11 @@ async function orderFailed(
   const refused = refunds.filter((one) => one.state === 'failed').map(briefly);
   log.warn('an operator decided about refused refunds', { purchaseId, refused, ordered: ordered.map(briefly) });
   return orderBack(tx, current, current.reason ?? 'refund_ordered', nowMs);
+}
+
+/** Refunds whose money goes to this account. */
+function to(account: BankAccount | null, refunds: readonly RefundRow[]): RefundRow[] {
+  return refunds.map((refund) => ({ ...refund, account }));
 }
 
 /** A purchase that was paid, with its row locked, and its refunds; or why it cannot be refunded under this key. */
@@ -232,7 +241,8 @@ async function orderPart(
   const excess = refusalOfExcess(order, lines, refunds, leftToRefund(current, refunds));
   if (excess) return excess;
   const reason = 'refund_ordered';
-  await insertRefunds(tx, [newRefund({ purchaseId, refundKey, reason, ...order }, nowMs)]);
+  const { account = null } = request;
+  await insertRefunds(tx, [newRefund({ purchaseId, refundKey, reason, account, ...order }, nowMs)]);
   return orderBack(tx, current, reason, nowMs);
 }
 

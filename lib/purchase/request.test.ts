@@ -24,6 +24,7 @@ function sale(change: Partial<SaleRow> = {}): SaleRow {
     capPerCustomer: 10,
     capPer: 'customer',
     requiresContact: false,
+    paymentProvider: null,
     waitlistSize: 0,
     offerLifeMs: 60_000,
     reserveOpensAtMs: 1,
@@ -131,6 +132,27 @@ describe('judging a purchase', () => {
     expect(judged([reservation(euro), reservation(dollar)], [euro, dollar])).toMatchObject({
       refused: 'mixed_currencies',
     });
+  });
+
+  it('has the provider that its sales name, and refuses two of them, also if only some name one', () => {
+    const [toss, other, stripe, none] = [
+      sale({ paymentProvider: 'toss' }),
+      sale({ paymentProvider: 'toss' }),
+      sale({ paymentProvider: 'stripe' }),
+      sale(),
+    ];
+    const bundle = (...sales: SaleRow[]) =>
+      judged(
+        sales.map((one) => reservation(one)),
+        sales,
+      );
+    expect(bundle(toss, other)).toMatchObject({ provider: 'toss' });
+    expect(bundle(none)).toMatchObject({ provider: null });
+    for (const third of [stripe, none]) {
+      expect(bundle(toss, third)).toMatchObject({
+        ...{ refused: 'mixed_providers', facts: { paymentProviders: ['toss', third.paymentProvider] } },
+      });
+    }
   });
 
   it('one reservation that is not the caller’s refuses all of them, and reveals nothing about it', () => {

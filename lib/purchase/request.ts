@@ -22,6 +22,7 @@ import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type CustomerId, derivedId, type PurchaseId, type SaleId } from '#platform/kernel/ids.ts';
 import { httpFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
+import type { ProviderName } from '#platform/payments/provider-names.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { reduceAndOffer, withTime } from '#reservation/reduce.ts';
 import { movedChange } from '#reservation/release.ts';
@@ -52,6 +53,8 @@ export type PurchaseNeeds = WriteNeeds;
 export interface Order {
   readonly amountMinor: number;
   readonly currency: string;
+  /** Who charges it, if its sales say so. */
+  readonly provider: ProviderName | null;
   readonly items: Omit<PurchaseItem, 'purchaseId'>[];
   /** The reservations of which only some units are bought. */
   readonly inPart: PartlyBought[];
@@ -167,7 +170,7 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<Accepted |
     currency: order.currency,
     paymentToken,
     fingerprint,
-    provider: null,
+    provider: order.provider,
     chargeId: null,
     reason: null,
     attempts: 0,
@@ -176,6 +179,7 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<Accepted |
     capturedCurrency: null,
     actionUrl: null,
     actionDeadlineMs: null,
+    actionAccount: null,
     version: 1,
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
@@ -258,6 +262,7 @@ export function judge(
   const found = new Map(reservations.map((row) => [row.reservationId, row]));
   const items: Order['items'] = [];
   const currencies = new Set<string>();
+  const providers = new Set<ProviderName | null>();
   const inPart: PartlyBought[] = [];
   for (const { reservationId, units: fewer, rest } of wanted) {
     const row = found.get(reservationId);
@@ -272,6 +277,7 @@ export function judge(
     }
     if (units < row.units) inPart.push({ row, units, rest });
     currencies.add(sale.currency);
+    providers.add(sale.paymentProvider);
     items.push({ reservationId, saleId: row.saleId, units, priceMinor: sale.priceMinor });
   }
   const [currency = '', ...others] = currencies;
@@ -280,11 +286,17 @@ export function judge(
       currencies: [...currencies],
     });
   }
+  const [provider = null, ...otherProviders] = providers;
+  if (otherProviders.length > 0) {
+    return refuse('mixed_providers', 'One payment has one provider: buy these in separate purchases.', {
+      paymentProviders: [...providers],
+    });
+  }
   const amountMinor = items.reduce((sum, item) => sum + item.units * item.priceMinor, 0);
   if (!Number.isSafeInteger(amountMinor)) {
     return refuse('unprocessable', 'The total exceeds the limit of one payment; split it into several purchases.');
   }
-  return { amountMinor, currency, items, inPart };
+  return { amountMinor, currency, provider, items, inPart };
 }
 
 /** Why the state of a reservation does not allow a purchase; the time does not matter. */

@@ -78,7 +78,7 @@ describe('settling', () => {
 
   it('a customer is asked for an action once, until it is settled', () => {
     const action: PaymentAnswer = { outcome: 'requires_action', url: 'https://bank.example', deadlineMs: 7 };
-    const asked = { kind: 'ask customer', url: 'https://bank.example', deadlineMs: 7 };
+    const asked = { kind: 'ask customer', url: 'https://bank.example', deadlineMs: 7, transferTo: null };
     expect(decide('requested', action)).toEqual(asked);
     expect(decide('unknown', action)).toEqual(asked);
     for (const state of ['requires_action', 'captured', 'declined', 'refunding', 'refunded', 'disputed'] as const) {

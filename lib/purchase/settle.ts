@@ -15,6 +15,7 @@ import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts'
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import { measure } from '#platform/kernel/metrics.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
+import type { ProviderName } from '#platform/payments/provider-names.ts';
 import { endOf } from '#reservation/expire.ts';
 import { endAndOffer, movedChange } from '#reservation/release.ts';
 import {
@@ -32,7 +33,8 @@ import { awaitedStates } from '#state/purchase-state.ts';
 import type { ReservationState } from '#state/reservation-state.ts';
 import { actionDeadlineMs } from './action.ts';
 import { absenceIn, type Capture, type GivenBack, type PaymentAnswer } from './provider.ts';
-import { firstProvider, type ProviderName } from './provider-name.ts';
+import { firstProvider } from './provider-name.ts';
+import type { BankAccount } from './purchase.shapes.ts';
 import {
   countAbsence,
   lockPurchases,
@@ -75,6 +77,7 @@ interface Asked {
   readonly kind: 'ask customer';
   readonly url: string;
   readonly deadlineMs: number | null;
+  readonly transferTo: BankAccount | null;
   /** The provider's id of the charge to be, if it has one already. */
   readonly chargeId: string | undefined;
 }
@@ -144,9 +147,9 @@ export function decideSettlement(
     case 'declined':
       return awaited ? { kind: 'decline', reason: answer.reason } : { kind: 'nothing' };
     case 'requires_action': {
-      const { url, deadlineMs, chargeId } = answer;
+      const { url, deadlineMs, transferTo = null, chargeId } = answer;
       const asks = awaited && purchase.state !== 'requires_action';
-      return asks ? { kind: 'ask customer', url, deadlineMs, chargeId } : { kind: 'nothing' };
+      return asks ? { kind: 'ask customer', url, deadlineMs, transferTo, chargeId } : { kind: 'nothing' };
     }
     case 'overdue':
       return purchase.state === 'requires_action' ? { kind: 'let go' } : { kind: 'nothing' };
@@ -523,7 +526,8 @@ function planOne(plan: Plan, subject: Subject, settlement: Settlement): void {
     case 'ask customer': {
       const closesAtMs = subject.closesAtMs.get(purchaseId);
       if (closesAtMs === undefined) break;
-      const action = { url: settlement.url, deadlineMs: actionDeadlineMs(settlement.deadlineMs, closesAtMs, nowMs) };
+      const { url, transferTo } = settlement;
+      const action = { url, transferTo, deadlineMs: actionDeadlineMs(settlement.deadlineMs, closesAtMs, nowMs) };
       const named = settlement.chargeId ?? chargeId;
       plan.moves.push({ from: purchase, to: 'requires_action', chargeId: named, reason: null, action });
       break;
@@ -696,6 +700,7 @@ function afterMove(purchase: PurchaseRow, moves: readonly PurchaseMove[], nowMs:
     capturedCurrency: captured?.currency ?? purchase.capturedCurrency,
     actionUrl: action?.url ?? null,
     actionDeadlineMs: action?.deadlineMs ?? null,
+    actionAccount: action?.transferTo ?? null,
   };
   return { ...purchase, ...known, state, chargeId, reason, version: purchase.version + 1, updatedAtMs: nowMs };
 }

@@ -24,6 +24,7 @@ function sale(change: Partial<SaleRow> = {}): SaleRow {
     capPerCustomer: 10,
     capPer: 'customer',
     requiresContact: false,
+    paymentProvider: null,
     waitlistSize: 1,
     offerLifeMs: 60_000,
     reserveOpensAtMs: openAtMs,

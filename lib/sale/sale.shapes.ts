@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import type { ProductId, SaleId } from '#platform/kernel/ids.ts';
 import { Amount, characters, Instant, idOf, line, notEmpty } from '#platform/kernel/shapes.ts';
+import { providerNames } from '#platform/payments/provider-names.ts';
 import { capHolders, salePhases, saleStatuses } from './sale.table.ts';
 
 /** The largest allotment, including added stock. A larger one could overflow a row's counters when they are summed. */
@@ -17,6 +18,11 @@ const terms = {
   capPerCustomer: z.number().int().min(1).max(10_000),
   /** Whether only those may reserve who have shown that their address is theirs. */
   requiresContact: z.boolean(),
+  /**
+   * Who charges what is bought in it. It must be in use here and take the sale's currency. Null, or without it, the provider of
+   * that currency. A change is for purchases requested from then on.
+   */
+  paymentProvider: z.enum(providerNames).nullable(),
   waitlistSize: z.number().int().min(0).max(10_000_000),
   /** How long a waitlisted customer has to buy units that were offered. */
   offerLifeSeconds: z.number().int().min(5).max(604_800),
@@ -67,6 +73,7 @@ export const CreateSale = z
      * account that may reserve; one that came to its contact or id after the sale was made may not. It does not change later.
      */
     capPer: z.enum(capHolders).default('customer'),
+    paymentProvider: terms.paymentProvider.optional(),
     waitlistSize: terms.waitlistSize.default(0),
     offerLifeSeconds: terms.offerLifeSeconds.default(3_600),
     payWithinSeconds: terms.payWithinSeconds.optional(),
@@ -174,6 +181,8 @@ export const SaleTermsView = z.object({
   capPer: z.enum(capHolders),
   /** Whether only those may reserve who have shown that their address is theirs. */
   requiresContact: z.boolean(),
+  /** Who charges what is bought in it; null for the provider of its currency. */
+  paymentProvider: z.enum(providerNames).nullable(),
   waitlistSize: z.number().int(),
   offerLifeSeconds: z.number().int(),
   payWithinSeconds: z.number().int().nullable(),

@@ -8,6 +8,7 @@
  */
 import { fromBytes, type ProductId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
+import type { ProviderName } from '#platform/payments/provider-names.ts';
 import type { SalePhase, SaleTimes } from './phase.ts';
 import type { StockLevel } from './sale.shapes.ts';
 import type { capHolders, saleStatuses } from './sale.table.ts';
@@ -63,6 +64,8 @@ export interface SaleRow extends StockLevel, SaleTimes {
   /** Whom the cap counts by. */
   readonly capPer: CapHolder;
   readonly requiresContact: boolean;
+  /** Who charges what is bought in it; null for the provider of its currency. */
+  readonly paymentProvider: ProviderName | null;
   readonly waitlistSize: number;
   readonly offerLifeMs: number;
   /** How long an allocation may stay unpaid once the window is open; null for until the close. */
@@ -96,6 +99,7 @@ export type SaleTerms = Pick<
   | 'status'
   | 'capPerCustomer'
   | 'requiresContact'
+  | 'paymentProvider'
   | 'waitlistSize'
   | 'offerLifeMs'
   | 'payWithinMs'
@@ -114,7 +118,7 @@ export type SaleProgress = Pick<
 const stockColumns = 'id, epoch, version, allotment, available, allocated, sold, waitlisted';
 const saleColumns = `${stockColumns}, product_id AS productId, name, status, phase, reminded_at_ms AS remindedAtMs,
   price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, cap_per AS capPer,
-  requires_contact AS requiresContact, waitlist_size AS waitlistSize,
+  requires_contact AS requiresContact, payment_provider AS paymentProvider, waitlist_size AS waitlistSize,
   offer_life_ms AS offerLifeMs, pay_within_ms AS payWithinMs, offer_cutoff_ms AS offerCutoffMs,
   paused_at_ms AS pausedAtMs, pause_began_ms AS pauseBeganMs, clock_offset_ms AS clockOffsetMs, ends_wait AS endsWait, reopens,
   terms_version AS termsVersion, public_from_ms AS publicFromMs, publish_told AS publishTold, access_code AS accessCode,
@@ -256,6 +260,7 @@ function termColumns(terms: SaleTerms): Record<string, string | number | null> {
     status: terms.status,
     cap_per_customer: terms.capPerCustomer,
     requires_contact: Number(terms.requiresContact),
+    payment_provider: terms.paymentProvider,
     waitlist_size: terms.waitlistSize,
     offer_life_ms: terms.offerLifeMs,
     pay_within_ms: terms.payWithinMs,

@@ -7,6 +7,7 @@
 import { sql } from 'drizzle-orm';
 import { bigint, boolean, char, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '#platform/mysql/columns.ts';
+import type { ProviderName } from '#platform/payments/provider-names.ts';
 
 export const allocationModes = ['fifo'] as const;
 /** Set by operators. Whether reservations are open is not stored: it follows from the clock and the sale's times. */
@@ -34,6 +35,8 @@ export const sales = mysqlTable(
     capPer: mysqlEnum('cap_per', capHolders).notNull().default('customer'),
     /** Whether only those may reserve who have shown that their address is theirs. */
     requiresContact: boolean('requires_contact').notNull().default(false),
+    /** Who charges what is bought in it; null for the provider of its currency. */
+    paymentProvider: varchar('payment_provider', { length: 16 }).$type<ProviderName>(),
     /** The most reservations on the waitlist. */
     waitlistSize: int('waitlist_size').notNull(),
     /** How long a waitlisted customer has to buy units that were released. */

@@ -20,6 +20,7 @@ export function termsView(sale: SaleRow): SaleTermsView {
     capPerCustomer: sale.capPerCustomer,
     capPer: sale.capPer,
     requiresContact: sale.requiresContact,
+    paymentProvider: sale.paymentProvider,
     waitlistSize: sale.waitlistSize,
     offerLifeSeconds: sale.offerLifeMs / 1000,
     payWithinSeconds: sale.payWithinMs === null ? null : sale.payWithinMs / 1000,
@@ -50,6 +51,7 @@ export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>
   // Terms that an older build mirrored lack these fields.
   const { pausedAt = null, clockStandsAt = pausedAt, payWithinSeconds = null, offerCutoffSeconds = 0 } = terms;
   const { capPer = 'customer', requiresContact = false, publishAt = null, requiresCode = false } = terms;
+  const { paymentProvider = null } = terms;
   const pausedAtMs = clockStandsAt === null ? null : Date.parse(clockStandsAt);
   const phase = phaseAt(timesOf(terms), saleNowMs({ status: terms.status, pausedAtMs }, nowMs));
   const { allotment, available, allocated, sold, waitlisted, version, epoch } = stock;
@@ -57,6 +59,7 @@ export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>
     ...terms,
     capPer,
     requiresContact,
+    paymentProvider,
     payWithinSeconds,
     offerCutoffSeconds,
     pausedAt,

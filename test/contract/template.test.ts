@@ -215,7 +215,7 @@ describe('every function', () => {
       const names = String(Environment.Variables.HOLDFAST_NAMES);
       // Endpoints of webhooks have no name in the registry.
       const outside =
-        /websocket\/management|provider\/payments|mail-url|bucket\/pictures/.test(names) || key === 'deliver';
+        /websocket\/management|provider\/(payments|toss)|mail-url|bucket\/pictures/.test(names) || key === 'deliver';
       const subnets = outside ? /^Egress/ : /^Private/;
       if (!outside && !/mysql|redis/.test(names)) expect([key, place]).toEqual([key, undefined]);
       else expect([key, place?.SubnetIds.every((one: Properties) => subnets.test(one.Ref))]).toEqual([key, true]);

@@ -76,6 +76,10 @@ type NumberName = keyof typeof ranges;
 type LengthName = keyof typeof lengths;
 type Typed = Record<'name' | 'productId' | NumberName | LengthName, string>;
 
+/** Who charges: a provider, or with the empty name the one of the currency. */
+type Provider = NonNullable<SaleView['paymentProvider']> | '';
+const providers: readonly Provider[] = ['', 'sandbox', 'stripe', 'toss'];
+
 const minutesOf = (seconds: number | null) => (seconds === null ? '' : String(Number((seconds / 60).toFixed(3))));
 
 export function SaleForm({ sale }: { sale?: SaleView }) {
@@ -97,6 +101,7 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
   const [who, setWho] = useState<'everybody' | 'withCode'>('everybody');
   const [capPer, setCapPer] = useState<SaleView['capPer']>('customer');
   const [requiresContact, setRequiresContact] = useState(sale?.requiresContact ?? false);
+  const [provider, setProvider] = useState<Provider>(sale?.paymentProvider ?? '');
   const [preset, setPreset] = useState<Preset | undefined>('today');
   const [own, setOwn] = useState<Times>();
   const [problems, setProblems] = useState<Partial<Record<keyof Typed | TimeName | 'publishAt', string>>>({});
@@ -150,8 +155,9 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
     const at = Object.fromEntries(Object.entries(ms).map(([name, value]) => [name, new Date(value).toISOString()]));
     await store.act('sale-form', async () => {
       const moment = momentOf(publishAt ?? times.reserveOpensAt, zone);
+      const named = { name: typed.name.trim(), paymentProvider: provider || null };
       const body = {
-        ...{ productId: typed.productId, name: typed.name.trim(), capPer, requiresContact, ...values, ...at },
+        ...{ productId: typed.productId, ...named, capPer, requiresContact, ...values, ...at },
         ...(publish === 'draft' ? { publishAt: null } : {}),
         ...(publish === 'at' && 'ms' in moment ? { publishAt: new Date(moment.ms).toISOString() } : {}),
         ...(who === 'withCode' ? { requiresCode: true } : {}),
@@ -165,7 +171,8 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
 
   async function edit(known: SaleView, values: Record<string, number | undefined>): Promise<void> {
     const before: Record<string, unknown> = { ...known };
-    const changed = Object.entries({ name: typed.name.trim(), requiresContact, ...values }).filter(
+    const named = { name: typed.name.trim(), paymentProvider: provider || null };
+    const changed = Object.entries({ ...named, requiresContact, ...values }).filter(
       ([name, value]) => value !== before[name],
     );
     if (changed.length === 0) return store.say('good', form.nothing);
@@ -214,6 +221,13 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
         {text('offerLifeSeconds', form.offerLife)}
         {text('payWithinSeconds', form.payWithin, form.payWithinHint)}
         {text('offerCutoffSeconds', form.cutoff, form.cutoffHint)}
+        <SelectField
+          label={form.provider}
+          hint={form.providerHint}
+          value={provider}
+          onValue={setProvider}
+          options={providers.map((name) => [name, form.providers[name]] as const)}
+        />
         <label class="choice wide">
           <input
             type="checkbox"

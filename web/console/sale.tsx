@@ -282,7 +282,7 @@ function Now({ sale }: { sale: SaleView }) {
 
 function Terms({ sale }: { sale: SaleView }) {
   const { words, format } = useConsole();
-  const { sale: text, sales } = words.console;
+  const { sale: text, sales, form } = words.console;
   const { payWithinSeconds } = sale;
   const span = (from: string, to: string) => text.fromTo(format.fullTime(from), format.fullTime(to));
   return (
@@ -306,6 +306,7 @@ function Terms({ sale }: { sale: SaleView }) {
             value: payWithinSeconds === null ? text.untilClose : format.length(payWithinSeconds),
           },
           { name: text.cutoff, value: format.length(sale.offerCutoffSeconds) },
+          { name: text.provider, value: form.providers[sale.paymentProvider ?? ''] },
           { name: sales.id, value: <code>{sale.saleId}</code> },
         ]}
       />

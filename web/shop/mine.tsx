@@ -147,8 +147,10 @@ function Reservation({ reservation, next }: { reservation: ReservationView; next
           )}
           {next.kind === 'confirm' && (
             <>
+              <TransferTo purchase={next.purchase} />
               <a class="button" href={next.url} target="_blank" rel="noreferrer">
-                {words.purchase.confirm} <span class="visually-hidden">({words.purchase.confirmNew})</span>
+                {next.purchase.action?.transferTo ? words.purchase.transferInfo : words.purchase.confirm}{' '}
+                <span class="visually-hidden">({words.purchase.confirmNew})</span>
               </a>
               <GiveUp purchase={next.purchase} />
             </>
@@ -221,6 +223,19 @@ function More({ reservation, mayReduce }: { reservation: ReservationView; mayRed
         </div>
       )}
     </details>
+  );
+}
+
+/** The account to transfer to, where that is what is waited for. */
+function TransferTo({ purchase }: { purchase: PurchaseView }) {
+  const { words, format } = useShop();
+  const to = purchase.action?.transferTo;
+  if (!to) return null;
+  return (
+    <p>
+      {words.purchase.transfer(format.money(purchase.amount), to.accountNumber)}{' '}
+      {words.purchase.transferBank(to.bankCode, to.holderName)}
+    </p>
   );
 }
 

@@ -73,7 +73,7 @@ describe('what comes next', () => {
   });
 
   test('to confirm with the bank, until the deadline of the action', () => {
-    const action = { url: 'https://bank.example', deadline: at(50) };
+    const action = { url: 'https://bank.example', deadline: at(50), transferTo: null };
     const next = nextOf(mine(), sale(), [purchase({ state: 'requires_action', action })], ms(35));
     expect(next).toMatchObject({ kind: 'confirm', until: at(50), url: action.url });
   });

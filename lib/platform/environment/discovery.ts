@@ -7,7 +7,8 @@
  * `{secretsmanager:<arn>}`, or one field of a secret that holds JSON by `{secretsmanager:<arn>#field}`.
  *
  * `HOLDFAST_NAMES` lists the names that a function needs; its role may read those parameters and their secrets and no
- * others. Reading by name also lets thousands of environments start at once: reading a whole path is limited to a hundred
+ * others. `HOLDFAST_PAYMENT_PROVIDERS` lists the payment providers that a sale may name; it is no secret and each function has it.
+ * Reading by name also lets thousands of environments start at once: reading a whole path is limited to a hundred
  * calls a second per account, reading by name to thousands. Names are read once per cold start.
  */
 import { readFileSync } from 'node:fs';
@@ -18,6 +19,7 @@ import { NotRegistered, type Registry } from '#platform/kernel/registry.ts';
 export async function loadRegistry(
   source: string | undefined = process.env.HOLDFAST_REGISTRY,
   names: string | undefined = process.env.HOLDFAST_NAMES,
+  choices: string | undefined = process.env.HOLDFAST_PAYMENT_PROVIDERS,
 ): Promise<Registry> {
   if (!source) throw new NotRegistered('HOLDFAST_REGISTRY');
   if (!source.startsWith('ssm:')) return JSON.parse(readFileSync(source, 'utf8')) as Registry;
@@ -26,7 +28,8 @@ export async function loadRegistry(
     names?.split(/[\s,]+/).filter((name) => name !== ''),
   );
   const secrets = await readSecrets(Object.values(raw).flatMap(secretsIn));
-  return Object.fromEntries(Object.entries(raw).map(([name, value]) => [name, withSecrets(value, secrets)]));
+  const located = Object.entries(raw).map(([name, value]) => [name, withSecrets(value, secrets)]);
+  return Object.fromEntries([...located, ...(choices ? [['provider/choices', choices]] : [])]);
 }
 
 const secretReference = /\{secretsmanager:([^#}]+)(?:#([^}]+))?\}/g;

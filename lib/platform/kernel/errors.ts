@@ -76,6 +76,7 @@ export const codes = {
     title: 'Well formed, but it does not go together, or names what there is not',
   },
   mixed_currencies: { status: 422, retry: false, title: 'One purchase can have one currency only' },
+  mixed_providers: { status: 422, retry: false, title: 'One purchase can be paid with one provider only' },
   import_rejected: { status: 422, retry: false, title: 'Some rows of the file are not valid; nothing was imported' },
   not_a_picture: { status: 422, retry: false, title: 'The file is not the picture that was announced' },
   work_required: { status: 429, retry: true, title: 'Solve the challenge, or wait, and try again' },

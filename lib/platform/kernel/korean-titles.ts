@@ -53,6 +53,7 @@ export const koreanTitles: Readonly<Record<Code, string>> = {
   unprocessable: '형식은 맞지만 서로 맞지 않거나 없는 것을 가리킵니다',
   idempotency_key_reused: '이 키는 다른 요청에 사용되었습니다',
   mixed_currencies: '한 번의 결제에는 한 가지 통화만 쓸 수 있습니다',
+  mixed_providers: '한 번의 결제에는 한 결제사만 쓸 수 있습니다',
   import_rejected: '파일의 일부 행이 올바르지 않아 아무것도 가져오지 않았습니다',
   work_required: '과제를 풀거나 잠시 기다린 뒤 다시 시도하세요',
   too_many_requests: '요청이 너무 많습니다',

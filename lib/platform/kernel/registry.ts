@@ -15,6 +15,8 @@ export type LogicalName =
   | 'websocket/management'
   | 'provider/payments'
   | 'provider/stripe'
+  | 'provider/toss'
+  | 'provider/choices'
   | `limit/${string}`
   | 'token/verification-key'
   | 'auth/customers'
