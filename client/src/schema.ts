@@ -1117,7 +1117,7 @@ export interface paths {
         put?: never;
         /**
          * The webhook of the payment providers, signed as Standard Webhooks
-         * @description The signature is over the exact bytes of the body. A genuine message of an unknown kind is acknowledged and ignored. With the header `Stripe-Signature` it is an event of Stripe, in the form and with the signature that Stripe documents.
+         * @description The signature is over the exact bytes of the body. A genuine message of an unknown kind is acknowledged and ignored. With the header `Stripe-Signature` it is an event of Stripe, in the form and with the signature that Stripe documents. One of Toss Payments has no signature: of it only the order is read, and Toss is asked about that.
          *
          *     For everyone.
          *
@@ -2118,6 +2118,7 @@ export interface components {
             capPerCustomer: number;
             /** @default false */
             requiresContact?: boolean;
+            paymentProvider?: ("sandbox" | "stripe" | "toss") | null;
             /** @default 0 */
             waitlistSize?: number;
             /** @default 3600 */
@@ -2151,6 +2152,7 @@ export interface components {
             name?: string;
             capPerCustomer?: number;
             requiresContact?: boolean;
+            paymentProvider?: ("sandbox" | "stripe" | "toss") | null;
             waitlistSize?: number;
             offerLifeSeconds?: number;
             payWithinSeconds?: number;
@@ -2254,6 +2256,7 @@ export interface components {
                 reservationId: string;
                 units: number;
             })[];
+            account?: components["schemas"]["BankAccount"];
             /**
              * @description Ask again for what the provider has refused, and for nothing else
              * @enum {boolean}
@@ -2264,6 +2267,12 @@ export interface components {
              * @enum {boolean}
              */
             waiveFailed?: true;
+        };
+        BankAccount: {
+            /** @description As the payment provider has it */
+            bankCode: string;
+            accountNumber: string;
+            holderName: string;
         };
         PaymentWebhook: {
             /** @enum {string} */
@@ -2530,7 +2539,7 @@ export interface components {
              * @description What happened, for programs
              * @enum {string}
              */
-            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "customer_missing" | "unauthenticated" | "invalid_credentials" | "invalid_api_key" | "token_not_accepted" | "unknown_token_key" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "missing_scope" | "people_only" | "own_account_needed" | "own_accounts_off" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "too_many_pictures" | "picture_missing" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "import_rejected" | "not_a_picture" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "issuer_unavailable" | "store_unavailable";
+            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "customer_missing" | "unauthenticated" | "invalid_credentials" | "invalid_api_key" | "token_not_accepted" | "unknown_token_key" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "missing_scope" | "people_only" | "own_account_needed" | "own_accounts_off" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "too_many_pictures" | "picture_missing" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "mixed_providers" | "import_rejected" | "not_a_picture" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "issuer_unavailable" | "store_unavailable";
             /** @description What to do about it, for people */
             detail: string;
             /** @description The path that was called */
@@ -2678,6 +2687,12 @@ export interface components {
                 url: string;
                 /** Format: date-time */
                 deadline: string;
+                /** @description The account to which the amount is to be transferred; null if the action is another one */
+                transferTo: {
+                    bankCode: string;
+                    accountNumber: string;
+                    holderName: string;
+                } | null;
             } | null;
             /** Format: date-time */
             createdAt: string;
@@ -2845,6 +2860,7 @@ export interface components {
             /** @enum {string} */
             capPer: "customer" | "contact" | "externalId";
             requiresContact: boolean;
+            paymentProvider: ("sandbox" | "stripe" | "toss") | null;
             waitlistSize: number;
             offerLifeSeconds: number;
             payWithinSeconds: number | null;
