@@ -26,11 +26,14 @@ export async function generateClient(document: string, folder: string): Promise<
   const programs = await fromPypi('openapi-python-client', version, works, 'no Python client was generated');
   if (programs === undefined) return undefined;
   rmSync(folder, { recursive: true, force: true });
-  // The generator knows no CSV; it is bytes to it.
+  // The generator knows neither CSV nor pictures; they are bytes to it.
   const config = `${folder}.json`;
   writeFileSync(
     config,
-    JSON.stringify({ content_type_overrides: { 'text/csv': 'application/octet-stream' }, post_hooks: [] }),
+    JSON.stringify({
+      content_type_overrides: { 'text/csv': 'application/octet-stream', 'image/png': 'application/octet-stream' },
+      post_hooks: [],
+    }),
   );
   const args = ['generate', '--path', document, '--output-path', folder, '--meta', 'none', '--config', config];
   const { stdout, stderr } = await run(program(programs), args, { maxBuffer: 64 * 1_024 * 1_024 });
