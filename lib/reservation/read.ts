@@ -32,7 +32,7 @@ import { shownDeadlineMs } from '#sale/sale-clock.ts';
 import { isFinal } from '#state/reservation-state.ts';
 import { readReceipt, undecidedView } from './receipt.ts';
 import { fillOf, type ReservationView } from './reservation.shapes.ts';
-import { listOwnReservations, type OwnReservation, readOwnReservation } from './reservation.store.ts';
+import { listOwnReservations, type OwnReservation, readOwnReservation, readPositions } from './reservation.store.ts';
 
 /** What reading one reservation needs. */
 export type ReadNeeds = MirrorNeeds & Needs<'registry'>;
@@ -148,7 +148,39 @@ export async function listReservations(
   if (isRefusal(after)) return after;
   const rows = await listOwnReservations(deps.db, customerId, after, page.limit + 1, deps.clock());
   await bringToMirror(deps, rows.slice(0, page.limit));
-  return toPage('reservations', rows, page.limit, (row) => [row.ticket, row.reservationId], viewOf);
+  const placed = await withPlaces(deps, customerId, rows);
+  return toPage('reservations', placed, page.limit, (row) => [row.ticket, row.reservationId], viewOf);
+}
+
+/**
+ * Adds the places of those that wait: from the mirror where it is sure of them, as `sureView` is. To count those who wait before
+ * a reservation costs MySQL as much as the line is long.
+ */
+async function withPlaces(
+  deps: MirrorNeeds,
+  customerId: CustomerId,
+  rows: readonly OwnReservation[],
+): Promise<OwnReservation[]> {
+  const places = new Map<ReservationId, number>();
+  const waiting = rows.filter(({ state }) => state === 'waitlisted');
+  const trust = deps.once(mirrorTrust);
+  const look = async ({ reservationId, version }: OwnReservation): Promise<void> => {
+    const mirrored = await readMirroredStatus(deps, reservationId, customerId);
+    if (mirrored?.state !== 'waitlisted' || mirrored.version !== version || mirrored.placeInLine === null) return;
+    places.set(reservationId, mirrored.placeInLine);
+  };
+  if (!trust.isDoubted()) {
+    await Promise.all(waiting.map(look)).catch((error) => {
+      trust.failed();
+      warnUnlessOutage(error, 'places in line are counted without the mirror');
+    });
+  }
+  const unknown = waiting.map(({ reservationId }) => reservationId).filter((id) => !places.has(id));
+  const counted = await readPositions(deps.db, unknown);
+  return rows.map((row) => {
+    const position = places.get(row.reservationId) ?? counted.get(row.reservationId) ?? null;
+    return { ...row, position };
+  });
 }
 
 /**

@@ -155,14 +155,19 @@ export interface OwnReservation extends ReservationRow {
   readonly endsAtMs: number | null;
 }
 
-const ownReservation = `SELECT r.id, r.sale_id AS saleId, r.customer_id AS customerId, r.ticket, r.quantity,
+/** Counts those who wait before a reservation of `r`, which costs as much as the line before it is long. */
+const positionInLine = `(SELECT COUNT(*) FROM waitlist w
+    WHERE w.sale_id = r.sale_id AND w.deadline_ms IS NULL AND w.ticket < r.ticket) + 1`;
+
+const ownReservation = (
+  position: string,
+): string => `SELECT r.id, r.sale_id AS saleId, r.customer_id AS customerId, r.ticket, r.quantity,
   r.at_least AS atLeast, r.state, r.units, r.reason, r.deadline_ms AS deadlineMs,
   r.purchase_id AS purchaseId, r.version, r.accepted_at_ms AS acceptedAtMs, r.decided_at_ms AS decidedAtMs,
   r.part_of AS partOf, r.asked_quantity AS askedQuantity, r.asked_at_least AS askedAtLeast,
   s.clock_offset_ms AS clockOffsetMs, s.purchase_closes_at_ms AS purchaseClosesAtMs, s.status AS saleStatus,
   s.paused_at_ms AS pausedAtMs,
-  IF(r.state = 'waitlisted', (SELECT COUNT(*) FROM waitlist w
-    WHERE w.sale_id = r.sale_id AND w.deadline_ms IS NULL AND w.ticket < r.ticket) + 1, NULL) AS position
+  ${position} AS position
   FROM reservations r LEFT JOIN sales s ON s.id = r.sale_id`;
 
 interface StoredOwn extends StoredReservation {
@@ -189,14 +194,17 @@ export async function readOwnReservation(
   customerId: CustomerId,
   nowMs: number,
 ): Promise<OwnReservation | undefined> {
-  const [row] = await sql.rows<StoredOwn>(`${ownReservation} WHERE r.id = ? AND r.customer_id = ?`, [
-    toBytes(reservationId),
-    toBytes(customerId),
-  ]);
+  const [row] = await sql.rows<StoredOwn>(
+    `${ownReservation(`IF(r.state = 'waitlisted', ${positionInLine}, NULL)`)} WHERE r.id = ? AND r.customer_id = ?`,
+    [toBytes(reservationId), toBytes(customerId)],
+  );
   return row && toOwn(row, nowMs);
 }
 
-/** Reservations of this customer after the position `after`, the latest ticket first, as they are shown now. */
+/**
+ * Reservations of this customer after the position `after`, the latest ticket first, as they are shown now, but without their
+ * places on the waitlist.
+ */
 export async function listOwnReservations(
   sql: Sql,
   customerId: CustomerId,
@@ -205,11 +213,21 @@ export async function listOwnReservations(
   nowMs: number,
 ): Promise<OwnReservation[]> {
   const rows = await sql.rows<StoredOwn>(
-    `${ownReservation} WHERE r.customer_id = ? ${after ? 'AND (r.ticket, r.id) < (?, ?)' : ''}
+    `${ownReservation('NULL')} WHERE r.customer_id = ? ${after ? 'AND (r.ticket, r.id) < (?, ?)' : ''}
      ORDER BY r.ticket DESC, r.id DESC LIMIT ?`,
     [toBytes(customerId), ...(after ? [after[0], toBytes(after[1])] : []), limit],
   );
   return rows.map((row) => toOwn(row, nowMs));
+}
+
+/** The places on the waitlist of those of the reservations that wait, from 1. */
+export async function readPositions(sql: Sql, reservationIds: ReservationId[]): Promise<Map<ReservationId, number>> {
+  if (reservationIds.length === 0) return new Map();
+  const rows = await sql.rows<{ id: Buffer; position: number }>(
+    `SELECT r.id, ${positionInLine} AS position FROM reservations r WHERE r.id IN (?) AND r.state = 'waitlisted'`,
+    [reservationIds.map(toBytes)],
+  );
+  return new Map(rows.map(({ id, position }) => [fromBytes(id), Number(position)]));
 }
 
 /**

@@ -130,6 +130,19 @@ test('a place in line is counted in Redis, as MySQL counts it, whoever leaves', 
   }
   const last = (await inMysql(line[28] as One)) as { position: number };
   expect(last.position).toBe(23);
+  // A list has the same places, and counts nobody in MySQL either.
+  const asked: string[] = [];
+  const rows: Deps['db']['rows'] = (sql, values) => {
+    asked.push(sql);
+    return deps.db.rows(sql, values);
+  };
+  const listing = withDeps(deps, { db: { ...deps.db, rows } });
+  for (const waiting of line.filter((other) => !left.has(other))) {
+    const list = await listReservations(listing, waiting.customerId, { limit: 20 });
+    expect(list).toMatchObject({ items: [await inMysql(waiting)] });
+  }
+  expect(asked.length).toBeGreaterThan(0);
+  expect(asked.filter((sql) => sql.includes('COUNT(*)'))).toEqual([]);
 });
 
 test('a place in line is read from MySQL if Redis does not have everybody who waits', async () => {
@@ -139,6 +152,7 @@ test('a place in line is read from MySQL if Redis does not have everybody who wa
   await expect(status(withoutMysql(deps), second)).rejects.toThrow('MySQL was asked');
   expect(await status(deps, second)).toMatchObject({ state: 'waitlisted', position: 2 });
   expect(await status(deps, first)).toMatchObject({ state: 'waitlisted', position: 1 });
+  expect(await listReservations(deps, second.customerId, { limit: 20 })).toMatchObject({ items: [{ position: 2 }] });
 });
 
 test('in a pause, a deadline is shown from the mirror as from MySQL, as if the sale were resumed now', async () => {
