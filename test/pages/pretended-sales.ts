@@ -27,16 +27,18 @@ export function saleOf(n: number, change: Partial<SaleView> = {}): SaleView {
     },
     ...{ waitlistSize: 10, offerLifeSeconds: 600, payWithinSeconds: null, offerCutoffSeconds: 60, pausedAt: null },
     ...{ clockStandsAt: null, reserveOpensAt: at(-1), reserveClosesAt: at(1), purchaseOpensAt: at(2) },
-    ...{ purchaseClosesAt: at(3), phase: 'reserving' },
+    ...{ purchaseClosesAt: at(3), phase: 'reserving', publishAt: at(-2), requiresCode: false },
     stock: { epoch: 1, version: 1, allotment: 10, available: 10, allocated: 0, sold: 0, waitlisted: 0 },
     ...change,
   };
 }
 
 /** A sale from the inside in which nothing has happened. */
-export function overviewOf({ saleId, stock, price }: SaleView): SaleOverview {
+export function overviewOf(sale: SaleView): SaleOverview {
+  const { saleId, stock, price } = sale;
   const none = { refunds: 0, amountMinor: 0 };
   return {
+    ...{ sale, accessCode: null },
     ...{ saleId, stock, mirror: stock, drift: { versions: 0, available: 0 }, jobs: [], breakers: { mysql: 'closed' } },
     gate: {
       ...{ requests: 0, pendingUnits: 0, pendingBeyondStock: 0 },

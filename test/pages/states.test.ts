@@ -34,7 +34,7 @@ const nothing: Record<string, object> = {
     ...emptyPage,
     customer: {
       ...{ customerId: product.productId, email: 'ada@example.com', name: 'Ada', role: 'customer', locale: null },
-      ...{ timeZone: null, createdAt: sale.reserveOpensAt },
+      ...{ customerExternalId: null, timeZone: null, createdAt: sale.reserveOpensAt },
     },
   },
 };
@@ -55,8 +55,8 @@ const inside = `/ops/sales/${saleId}`;
 const customer = `customers/${product.productId}`;
 
 const ofConsole: readonly Seen[] = [
-  { name: 'the list of sales', at: 'sales', of: '/sales', states: list },
-  { name: 'one sale', at: `sales/${saleId}`, of: `/sales/${saleId}`, states: ['loading', 'failing'] },
+  { name: 'the list of sales', at: 'sales', of: '/ops/sales', states: list },
+  { name: 'one sale', at: `sales/${saleId}`, of: '/ops/sales', states: ['loading', 'failing'] },
   { name: 'a sale from the inside', at: `sales/${saleId}`, of: inside, states: read },
   { name: 'the launch board', at: `sales/${saleId}/board`, of: inside, states: read },
   { name: 'the report', at: `sales/${saleId}/report`, of: inside, states: read },
@@ -102,7 +102,7 @@ function answerIn(state: State, of: string, path: string): Answer | undefined {
     if (state === 'denied') return { status: 403, code: 'forbidden' };
     return good(nothing[path] ?? emptyPage);
   }
-  if (path === '/sales') return good({ items: [sale], nextCursor: null });
+  if (path === '/sales' || path === '/ops/sales') return good({ items: [sale], nextCursor: null });
   if (path === `/sales/${saleId}`) return good(sale);
   return good(nothing[path] ?? emptyPage);
 }

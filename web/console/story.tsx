@@ -93,7 +93,7 @@ function ExternalId(props: { customer: Story['customer']; onDone: () => void; on
   const store = useConsole();
   const { words } = store;
   const { story, ask } = words.console;
-  const [typed, setTyped] = useState('');
+  const [typed, setTyped] = useState(customer.customerExternalId ?? '');
   const [problem, setProblem] = useState<string>();
   const submit = () =>
     store.act('external', async () => {
