@@ -576,7 +576,7 @@ describe('a purchase is refused', () => {
     ['ids that are not text', { reservationIds: [{ $gt: '' }] }],
     ['no token', { paymentToken: '' }],
     ['a token with a line break', { paymentToken: 'tok\r\nx' }],
-    ['a token without end', { paymentToken: 'x'.repeat(129) }],
+    ['a token without end', { paymentToken: 'x'.repeat(201) }],
     ['a field that we do not know', { amountMinor: 1 }],
   ])('for %s', async (_, change) => {
     const stage = await scene();
@@ -2750,7 +2750,7 @@ describe('a payment that needs its customer (row 47)', () => {
     ]);
     // Asking again changes neither, and asks the customer nothing.
     await ask(purchaseId);
-    expect(await open(token, purchaseId)).toEqual({ url, deadline });
+    expect(await open(token, purchaseId)).toEqual({ url, deadline, transferTo: null });
     expect(toldOf(purchaseId)).toHaveLength(1);
     expect(await cancel(token, reservationId)).toMatchObject({ status: 409, body: { code: 'purchase_in_progress' } });
     expect(await buy(token, [reservationId], 'tok_approve')).toMatchObject({ status: 409 });
@@ -2807,7 +2807,11 @@ describe('a payment that needs its customer (row 47)', () => {
       expect(await stateOf(purchaseId)).toBe('requested');
     }
     expect(await wants({ url: 'https://bank.example/confirm?x=1', expiresAt })).toMatchObject({ status: 200 });
-    expect(await open(token, purchaseId)).toEqual({ url: 'https://bank.example/confirm?x=1', deadline: expiresAt });
+    expect(await open(token, purchaseId)).toEqual({
+      url: 'https://bank.example/confirm?x=1',
+      deadline: expiresAt,
+      transferTo: null,
+    });
     // The provider has no such charge after all, and none is made again.
     await ask(purchaseId);
     expect(await stateOf(purchaseId)).toBe('requires_action');
@@ -3010,7 +3014,7 @@ describe('a payment that needs its customer (row 47)', () => {
     const [paying, idle] = [await asked(), await asked()];
     for (const { saleId, token, purchaseId, url, deadline } of [paying, idle]) {
       expect((await api.call(`POST /sales/${saleId}/pause`, { token: await operator() })).status).toBe(200);
-      expect(await open(token, purchaseId)).toEqual({ url, deadline });
+      expect(await open(token, purchaseId)).toEqual({ url, deadline, transferTo: null });
     }
     await atBank(paying.url, 'confirm');
     await endAction(idle.purchaseId);
