@@ -5,6 +5,7 @@ export const keyed: ReadonlySet<string> = new Set([
   'DELETE /ops/api-keys/{keyId}',
   'DELETE /products/{productId}/pictures/{pictureId}',
   'DELETE /webhook-endpoints/{endpointId}',
+  'PATCH /ops/labels/{kind}/{subjectId}',
   'PATCH /products/{productId}',
   'PATCH /sales/{saleId}',
   'PATCH /webhook-endpoints/{endpointId}',

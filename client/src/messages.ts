@@ -116,7 +116,7 @@ export interface components {
             /** @enum {string} */
             type: "problem";
             /** @enum {string} */
-            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "customer_missing" | "unauthenticated" | "invalid_credentials" | "invalid_api_key" | "token_not_accepted" | "unknown_token_key" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "missing_scope" | "people_only" | "own_account_needed" | "own_accounts_off" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "too_many_pictures" | "picture_missing" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "mixed_providers" | "import_rejected" | "not_a_picture" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "issuer_unavailable" | "store_unavailable";
+            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "customer_missing" | "unauthenticated" | "invalid_credentials" | "invalid_api_key" | "token_not_accepted" | "unknown_token_key" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "missing_scope" | "keys_only" | "people_only" | "own_account_needed" | "own_accounts_off" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "too_many_pictures" | "picture_missing" | "reference_taken" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "mixed_providers" | "import_rejected" | "not_a_picture" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "issuer_unavailable" | "store_unavailable";
             title: string;
             detail: string;
         };
@@ -161,6 +161,12 @@ export interface components {
                      * @description Until when the units can be bought
                      */
                     deadline?: string;
+                    /** @description The shop’s own name for it */
+                    reference?: string;
+                    /** @description The shop’s own facts about it */
+                    metadata?: {
+                        [key: string]: string;
+                    };
                 }[];
                 stocks: components["schemas"]["WebhookStock"][];
             };
@@ -191,6 +197,12 @@ export interface components {
                     deadline?: string;
                     /** @description The place in the line, from 1 */
                     position?: number;
+                    /** @description The shop’s own name for it */
+                    reference?: string;
+                    /** @description The shop’s own facts about it */
+                    metadata?: {
+                        [key: string]: string;
+                    };
                 }[];
             };
         };
@@ -225,6 +237,12 @@ export interface components {
                  * @description Until when the customer can confirm a purchase that is requires_action
                  */
                 deadline?: string;
+                /** @description The shop’s own name for it */
+                reference?: string;
+                /** @description The shop’s own facts about it */
+                metadata?: {
+                    [key: string]: string;
+                };
             };
         };
         /** @description A sale entered its next phase, or an operator changed its terms or status. */
@@ -244,6 +262,12 @@ export interface components {
                 /** @enum {string} */
                 status: "active" | "paused" | "cancelled";
                 stock: components["schemas"]["WebhookStock"];
+                /** @description The shop’s own name for it */
+                reference?: string;
+                /** @description The shop’s own facts about it */
+                metadata?: {
+                    [key: string]: string;
+                };
             };
         };
         /** @description A sale became public. */
@@ -265,6 +289,12 @@ export interface components {
                 publicFrom: string;
                 /** @description Whether only those find it who show its access code */
                 requiresCode: boolean;
+                /** @description The shop’s own name for it */
+                reference?: string;
+                /** @description The shop’s own facts about it */
+                metadata?: {
+                    [key: string]: string;
+                };
             };
         };
         /** @description An operator tries the endpoint. */

@@ -1646,6 +1646,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ops/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * References and metadata of products, sales, reservations and purchases, by a reference or by what they are on
+         * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `labels:read`.
+         */
+        get: operations["list-labels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ops/labels/{kind}/{subjectId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change the reference and the metadata of a product, a sale, a reservation or a purchase
+         * @description Absent fields and keys stay. It is no event: the next one of its subject tells the label as it is then. No two products, and no two sales, have the same reference; reservations and purchases may share one, as an order of yours may be several.
+         *
+         *     For operators and admins.
+         *
+         *     Programs need an API key with the scope `labels:write`.
+         *
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         */
+        patch: operations["update-label"];
+        trace?: never;
+    };
     "/ops/reconcile": {
         parameters: {
             query?: never;
@@ -1766,7 +1814,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The customers of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one
+         * The customers of a sale, by state, e-mail address, charge, reference and time; a page may be short and still have a next one
          * @description For viewers, operators and admins.
          *
          *     Programs need an API key with the scope `customers:read`.
@@ -1810,7 +1858,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The purchases of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one
+         * The purchases of a sale, by state, e-mail address, charge, reference and time; a page may be short and still have a next one
          * @description For viewers, operators and admins.
          *
          *     Programs need an API key with the scope `purchases:read`.
@@ -1832,7 +1880,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The reservations of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one
+         * The reservations of a sale, by state, e-mail address, charge, reference and time; a page may be short and still have a next one
          * @description For viewers, operators and admins.
          *
          *     Programs need an API key with the scope `reservations:read`.
@@ -2060,7 +2108,7 @@ export interface components {
             /** @description Which program it is for */
             name: string;
             /** @description What it may do; this does not change */
-            scopes: ("catalog:write" | "sales:read" | "sales:write" | "reservations:read" | "reservations:write" | "purchases:read" | "purchases:write" | "customers:read" | "customers:write" | "customers:act" | "webhooks:read" | "webhooks:write" | "operations:read" | "operations:write")[];
+            scopes: ("catalog:write" | "sales:read" | "sales:write" | "reservations:read" | "reservations:write" | "purchases:read" | "purchases:write" | "customers:read" | "customers:write" | "customers:act" | "labels:read" | "labels:write" | "webhooks:read" | "webhooks:write" | "operations:read" | "operations:write")[];
             /** @default 90 */
             expiresInDays?: number;
         };
@@ -2078,6 +2126,10 @@ export interface components {
             name: string;
             description: string;
             price: components["schemas"]["NewPrice"];
+            /** @description Your own name for it, by which it can be looked up */
+            reference?: string;
+            /** @description Your own facts about it */
+            metadata?: components["schemas"]["Metadata"];
         };
         /** @description A price */
         NewPrice: {
@@ -2090,6 +2142,9 @@ export interface components {
          * @enum {string}
          */
         Currency: "AED" | "AFN" | "ALL" | "AMD" | "AOA" | "ARS" | "AUD" | "AWG" | "AZN" | "BAM" | "BBD" | "BDT" | "BHD" | "BIF" | "BMD" | "BND" | "BOB" | "BOV" | "BRL" | "BSD" | "BTN" | "BWP" | "BYN" | "BZD" | "CAD" | "CDF" | "CHE" | "CHF" | "CHW" | "CLF" | "CLP" | "CNY" | "COP" | "COU" | "CRC" | "CUP" | "CVE" | "CZK" | "DJF" | "DKK" | "DOP" | "DZD" | "EGP" | "ERN" | "ETB" | "EUR" | "FJD" | "FKP" | "GBP" | "GEL" | "GHS" | "GIP" | "GMD" | "GNF" | "GTQ" | "GYD" | "HKD" | "HNL" | "HTG" | "HUF" | "IDR" | "ILS" | "INR" | "IQD" | "IRR" | "ISK" | "JMD" | "JOD" | "JPY" | "KES" | "KGS" | "KHR" | "KMF" | "KPW" | "KRW" | "KWD" | "KYD" | "KZT" | "LAK" | "LBP" | "LKR" | "LRD" | "LSL" | "LYD" | "MAD" | "MDL" | "MGA" | "MKD" | "MMK" | "MNT" | "MOP" | "MRU" | "MUR" | "MVR" | "MWK" | "MXN" | "MXV" | "MYR" | "MZN" | "NAD" | "NGN" | "NIO" | "NOK" | "NPR" | "NZD" | "OMR" | "PAB" | "PEN" | "PGK" | "PHP" | "PKR" | "PLN" | "PYG" | "QAR" | "RON" | "RSD" | "RUB" | "RWF" | "SAR" | "SBD" | "SCR" | "SDG" | "SEK" | "SGD" | "SHP" | "SLE" | "SOS" | "SRD" | "SSP" | "STN" | "SVC" | "SYP" | "SZL" | "THB" | "TJS" | "TMT" | "TND" | "TOP" | "TRY" | "TTD" | "TWD" | "TZS" | "UAH" | "UGX" | "USD" | "USN" | "UYI" | "UYU" | "UYW" | "UZS" | "VED" | "VES" | "VND" | "VUV" | "WST" | "XAD" | "XAF" | "XCD" | "XCG" | "XOF" | "XPF" | "YER" | "ZAR" | "ZMW" | "ZWG";
+        Metadata: {
+            [key: string]: string;
+        };
         ProductChange: {
             name?: string;
             description?: string;
@@ -2147,6 +2202,10 @@ export interface components {
             requiresCode?: boolean;
             /** @description A code of your own, with requiresCode; a random one is made without it */
             accessCode?: string;
+            /** @description Your own name for it, by which it can be looked up */
+            reference?: string;
+            /** @description Your own facts about it */
+            metadata?: components["schemas"]["Metadata"];
         };
         SaleChange: {
             name?: string;
@@ -2218,11 +2277,19 @@ export interface components {
             };
             /** @description The access code of a sale that asks for one; with a wrong one, or none, it is answered as if there were no such sale */
             code?: string;
+            /** @description Your own name for it, by which it can be looked up */
+            reference?: string;
+            /** @description Your own facts about it */
+            metadata?: components["schemas"]["Metadata"];
         };
         PurchaseRequest: {
             reservationIds?: string[];
             items?: components["schemas"]["OrderItem"][];
             paymentToken: string;
+            /** @description Your own name for it, by which it can be looked up */
+            reference?: string;
+            /** @description Your own facts about it */
+            metadata?: components["schemas"]["Metadata"];
         };
         OrderItem: {
             /** Format: uuid */
@@ -2347,6 +2414,14 @@ export interface components {
             queue: string;
             messageIds: string[] | "all";
         };
+        LabelChange: {
+            /** @description Null takes it away */
+            reference?: string | null;
+            /** @description The keys named are set, or taken away by null or an empty text; null takes all away */
+            metadata?: {
+                [key: string]: string | null;
+            } | null;
+        };
         ReconcileRequest: {
             /** Format: uuid */
             saleId?: string;
@@ -2385,6 +2460,12 @@ export interface components {
                      * @description Until when the units can be bought
                      */
                     deadline?: string;
+                    /** @description The shop’s own name for it */
+                    reference?: string;
+                    /** @description The shop’s own facts about it */
+                    metadata?: {
+                        [key: string]: string;
+                    };
                 }[];
                 stocks: components["schemas"]["WebhookStock"][];
             };
@@ -2429,6 +2510,12 @@ export interface components {
                     deadline?: string;
                     /** @description The place in the line, from 1 */
                     position?: number;
+                    /** @description The shop’s own name for it */
+                    reference?: string;
+                    /** @description The shop’s own facts about it */
+                    metadata?: {
+                        [key: string]: string;
+                    };
                 }[];
             };
         };
@@ -2463,6 +2550,12 @@ export interface components {
                  * @description Until when the customer can confirm a purchase that is requires_action
                  */
                 deadline?: string;
+                /** @description The shop’s own name for it */
+                reference?: string;
+                /** @description The shop’s own facts about it */
+                metadata?: {
+                    [key: string]: string;
+                };
             };
         };
         /** @description A sale entered its next phase, or an operator changed its terms or status. */
@@ -2482,6 +2575,12 @@ export interface components {
                 /** @enum {string} */
                 status: "active" | "paused" | "cancelled";
                 stock: components["schemas"]["WebhookStock"];
+                /** @description The shop’s own name for it */
+                reference?: string;
+                /** @description The shop’s own facts about it */
+                metadata?: {
+                    [key: string]: string;
+                };
             };
         };
         /** @description A sale became public. */
@@ -2503,6 +2602,12 @@ export interface components {
                 publicFrom: string;
                 /** @description Whether only those find it who show its access code */
                 requiresCode: boolean;
+                /** @description The shop’s own name for it */
+                reference?: string;
+                /** @description The shop’s own facts about it */
+                metadata?: {
+                    [key: string]: string;
+                };
             };
         };
         /** @description An operator tries the endpoint. */
@@ -2539,7 +2644,7 @@ export interface components {
              * @description What happened, for programs
              * @enum {string}
              */
-            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "customer_missing" | "unauthenticated" | "invalid_credentials" | "invalid_api_key" | "token_not_accepted" | "unknown_token_key" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "missing_scope" | "people_only" | "own_account_needed" | "own_accounts_off" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "too_many_pictures" | "picture_missing" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "mixed_providers" | "import_rejected" | "not_a_picture" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "issuer_unavailable" | "store_unavailable";
+            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "customer_missing" | "unauthenticated" | "invalid_credentials" | "invalid_api_key" | "token_not_accepted" | "unknown_token_key" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "missing_scope" | "keys_only" | "people_only" | "own_account_needed" | "own_accounts_off" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "too_many_pictures" | "picture_missing" | "reference_taken" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "mixed_providers" | "import_rejected" | "not_a_picture" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "issuer_unavailable" | "store_unavailable";
             /** @description What to do about it, for people */
             detail: string;
             /** @description The path that was called */
@@ -2758,7 +2863,7 @@ export interface components {
             /** Format: uuid */
             keyId: string;
             name: string;
-            scopes: ("catalog:write" | "sales:read" | "sales:write" | "reservations:read" | "reservations:write" | "purchases:read" | "purchases:write" | "customers:read" | "customers:write" | "customers:act" | "webhooks:read" | "webhooks:write" | "operations:read" | "operations:write")[];
+            scopes: ("catalog:write" | "sales:read" | "sales:write" | "reservations:read" | "reservations:write" | "purchases:read" | "purchases:write" | "customers:read" | "customers:write" | "customers:act" | "labels:read" | "labels:write" | "webhooks:read" | "webhooks:write" | "operations:read" | "operations:write")[];
             /** @enum {string} */
             state: "active" | "expired" | "revoked";
             /**
@@ -2780,7 +2885,7 @@ export interface components {
             /** Format: uuid */
             keyId: string;
             name: string;
-            scopes: ("catalog:write" | "sales:read" | "sales:write" | "reservations:read" | "reservations:write" | "purchases:read" | "purchases:write" | "customers:read" | "customers:write" | "customers:act" | "webhooks:read" | "webhooks:write" | "operations:read" | "operations:write")[];
+            scopes: ("catalog:write" | "sales:read" | "sales:write" | "reservations:read" | "reservations:write" | "purchases:read" | "purchases:write" | "customers:read" | "customers:write" | "customers:act" | "labels:read" | "labels:write" | "webhooks:read" | "webhooks:write" | "operations:read" | "operations:write")[];
             /** @enum {string} */
             state: "active" | "expired" | "revoked";
             /**
@@ -3204,7 +3309,7 @@ export interface components {
                 /** Format: date-time */
                 at: string;
                 /**
-                 * @description What `what` is: a reservation or a purchase as it is now, a refund, a notice, an operator’s act
+                 * @description What `what` is: a reservation or a purchase as it is now, with the API key that made it (`keyId`) if it was not the customer, a refund, a notice, an operator’s act or that of an API key
                  * @enum {string}
                  */
                 kind: "act" | "notice" | "refund" | "purchase" | "reservation";
@@ -3259,6 +3364,28 @@ export interface components {
             redriven: number;
             /** @description Approximate number of dead letters left in the queue */
             remaining: number;
+        };
+        LabelPage: {
+            items: components["schemas"]["Label"][];
+            /** @description Where the next page begins; null on the last one */
+            nextCursor: string | null;
+        };
+        Label: {
+            /** @enum {string} */
+            kind: "product" | "sale" | "reservation" | "purchase";
+            /**
+             * Format: uuid
+             * @description What it is on
+             */
+            subjectId: string;
+            /** @description The shop’s own name for it */
+            reference: string | null;
+            /** @description The shop’s own facts about it */
+            metadata: {
+                [key: string]: string;
+            };
+            /** Format: date-time */
+            updatedAt: string;
         };
         Reconciliation: {
             /** Format: uuid */
@@ -3546,6 +3673,12 @@ export interface components {
             /** @description The payment provider’s id of the charge */
             externalId: string | null;
             reason: string | null;
+            /** @description The shop’s own name for it */
+            reference: string | null;
+            /** @description The shop’s own facts about it */
+            metadata: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
@@ -3575,6 +3708,12 @@ export interface components {
             reason: string | null;
             purchaseId: string | null;
             partOf: string | null;
+            /** @description The shop’s own name for it */
+            reference: string | null;
+            /** @description The shop’s own facts about it */
+            metadata: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             acceptedAt: string;
             /** Format: date-time */
@@ -5769,6 +5908,66 @@ export interface operations {
             };
         };
     };
+    "list-labels": {
+        parameters: {
+            query?: {
+                /** @description Page size, 1 to 100; 20 by default */
+                limit?: number;
+                /** @description The nextCursor of the previous page */
+                cursor?: string;
+                /** @description Exactly this one */
+                reference?: string;
+                /** @description The id of a product, a sale, a reservation or a purchase */
+                subjectId?: string;
+                kind?: "product" | "sale" | "reservation" | "purchase";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelPage"];
+                };
+            };
+        };
+    };
+    "update-label": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                kind: "product" | "sale" | "reservation" | "purchase";
+                subjectId: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 16,384 bytes, in UTF-8 */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LabelChange"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Label"];
+                };
+            };
+        };
+    };
     "reconcile-now": {
         parameters: {
             query?: never;
@@ -5901,6 +6100,8 @@ export interface operations {
                 customerExternalId?: string;
                 /** @description The payment provider’s id of a charge */
                 externalId?: string;
+                /** @description The shop’s reference of the reservation or the purchase; of customers, of any of theirs */
+                reference?: string;
                 /** @description Accepted at this time or later */
                 from?: string;
                 /** @description Accepted before this time */
@@ -5936,6 +6137,8 @@ export interface operations {
                 customerExternalId?: string;
                 /** @description The payment provider’s id of a charge */
                 externalId?: string;
+                /** @description The shop’s reference of the reservation or the purchase; of customers, of any of theirs */
+                reference?: string;
                 /** @description Accepted at this time or later */
                 from?: string;
                 /** @description Accepted before this time */
@@ -5978,6 +6181,8 @@ export interface operations {
                 customerExternalId?: string;
                 /** @description The payment provider’s id of a charge */
                 externalId?: string;
+                /** @description The shop’s reference of the reservation or the purchase; of customers, of any of theirs */
+                reference?: string;
                 /** @description Accepted at this time or later */
                 from?: string;
                 /** @description Accepted before this time */
@@ -6017,6 +6222,8 @@ export interface operations {
                 customerExternalId?: string;
                 /** @description The payment provider’s id of a charge */
                 externalId?: string;
+                /** @description The shop’s reference of the reservation or the purchase; of customers, of any of theirs */
+                reference?: string;
                 /** @description Accepted at this time or later */
                 from?: string;
                 /** @description Accepted before this time */

@@ -59,7 +59,7 @@ export const createProductRoute = defineRoute({
   },
   status: 201,
   reply: Product,
-  refusals: ['sku_taken'],
+  refusals: ['unprocessable', 'sku_taken', 'reference_taken'],
 });
 
 export const updateProductRoute = defineRoute({

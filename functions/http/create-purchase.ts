@@ -12,7 +12,7 @@ type Asked = Call<unknown, unknown, PurchaseRequest>;
 
 const request = keepingRefusals(
   createPurchaseRoute,
-  ({ deps, caller, idempotencyKey, body }: Asked) => requestPurchase(deps, caller.customerId, idempotencyKey, body),
+  (one: Asked) => requestPurchase(one.deps, one.caller.customerId, one.idempotencyKey, one.body, one.caller.keyId),
   ({ deps, caller, idempotencyKey, body }: Asked) => findRequested(deps, caller.customerId, idempotencyKey, body),
 );
 

@@ -16,6 +16,7 @@ import { handler as listActs } from './list-acts.ts';
 import { handler as listDisputes } from './list-disputes.ts';
 import { handler as listEverySale } from './list-every-sale.ts';
 import { handler as listFailedRefunds } from './list-failed-refunds.ts';
+import { handler as listLabels } from './list-labels.ts';
 import { handler as listReconciliations } from './list-reconciliations.ts';
 import { handler as listWebhookDeliveries } from './list-webhook-deliveries.ts';
 import { handler as listWebhookEndpoints } from './list-webhook-endpoints.ts';
@@ -25,6 +26,7 @@ import { handler as lookUpReservations } from './look-up-reservations.ts';
 import * as operations from './operations.routes.ts';
 import * as purchase from './purchase.routes.ts';
 import * as sale from './sale.routes.ts';
+import { handler as updateLabel } from './update-label.ts';
 import { handler as updateProduct } from './update-product.ts';
 import { handler as updateWebhookEndpoint } from './update-webhook-endpoint.ts';
 import * as webhooks from './webhooks.routes.ts';
@@ -40,6 +42,8 @@ export const handler = severalRoutes([
   [operations.listReconciliationsRoute, listReconciliations],
   [operations.getReconciliationRoute, getReconciliation],
   [operations.listActsRoute, listActs],
+  [operations.listLabelsRoute, listLabels],
+  [operations.updateLabelRoute, updateLabel],
   [operations.lookUpReservationsRoute, lookUpReservations],
   [operations.lookUpPurchasesRoute, lookUpPurchases],
   [operations.lookUpCustomersRoute, lookUpCustomers],

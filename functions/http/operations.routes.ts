@@ -2,7 +2,9 @@
 
 import * as z from 'zod';
 import { ActPage, ActQuery } from '#audit/act.ts';
+import { LabelChange } from '#labels/label.shapes.ts';
 import { CancellationView } from '#launch/cancellation.ts';
+import { LabelPage, LabelPath, LabelQuery, LabelView } from '#operations/labels.ts';
 import {
   ActExportQuery,
   CustomerSearch,
@@ -195,11 +197,44 @@ export const listActsRoute = defineRoute({
   refusals: ['unprocessable'],
 });
 
+export const listLabelsRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/labels',
+  summary:
+    'References and metadata of products, sales, reservations and purchases, by a reference or by what they are on',
+  tag,
+  auth: 'viewer',
+  scope: 'labels:read',
+  query: LabelQuery,
+  status: 200,
+  reply: LabelPage,
+  refusals: ['unprocessable'],
+});
+
+export const updateLabelRoute = defineRoute({
+  method: 'PATCH',
+  path: '/ops/labels/{kind}/{subjectId}',
+  summary: 'Change the reference and the metadata of a product, a sale, a reservation or a purchase',
+  description:
+    'Absent fields and keys stay. It is no event: the next one of its subject tells the label as it is then. No two products, and no ' +
+    'two sales, have the same reference; reservations and purchases may share one, as an order of yours may be several.',
+  tag,
+  auth: 'operator',
+  scope: 'labels:write',
+  params: LabelPath,
+  idempotent: 'optional',
+  body: LabelChange,
+  example: { reference: 'order-2030-0042', metadata: { channel: 'app', campaign: null } },
+  status: 200,
+  reply: LabelView,
+  refusals: ['unprocessable', 'not_found', 'reference_taken'],
+});
+
 export const lookUpReservationsRoute = defineRoute({
   method: 'GET',
   path: '/ops/sales/{saleId}/reservations',
   summary:
-    'The reservations of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one',
+    'The reservations of a sale, by state, e-mail address, charge, reference and time; a page may be short and still have a next one',
   tag,
   auth: 'viewer',
   scope: 'reservations:read',
@@ -214,7 +249,7 @@ export const lookUpPurchasesRoute = defineRoute({
   method: 'GET',
   path: '/ops/sales/{saleId}/purchases',
   summary:
-    'The purchases of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one',
+    'The purchases of a sale, by state, e-mail address, charge, reference and time; a page may be short and still have a next one',
   tag,
   auth: 'viewer',
   scope: 'purchases:read',
@@ -229,7 +264,7 @@ export const lookUpCustomersRoute = defineRoute({
   method: 'GET',
   path: '/ops/sales/{saleId}/customers',
   summary:
-    'The customers of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one',
+    'The customers of a sale, by state, e-mail address, charge, reference and time; a page may be short and still have a next one',
   tag,
   auth: 'viewer',
   scope: 'customers:read',

@@ -39,6 +39,7 @@ export const createPurchaseRoute = defineRoute({
   refusals: [
     'unprocessable',
     'not_found',
+    'keys_only',
     'idempotency_in_progress',
     'purchase_in_progress',
     'already_resolved',

@@ -54,6 +54,7 @@ export const createReservationRoute = defineRoute({
     'contact_not_verified',
     'external_id_missing',
     'person_known_elsewhere',
+    'keys_only',
     'over_cap',
     'sold_out',
     'queue_unavailable',

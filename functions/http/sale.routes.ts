@@ -101,7 +101,7 @@ export const createSaleRoute = defineRoute({
   },
   status: 201,
   reply: SaleView,
-  refusals: ['unprocessable', 'not_found'],
+  refusals: ['unprocessable', 'not_found', 'reference_taken'],
 });
 
 export const updateSaleRoute = defineRoute({

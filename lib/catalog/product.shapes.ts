@@ -3,6 +3,7 @@
  */
 
 import * as z from 'zod';
+import { labelFields } from '#labels/label.shapes.ts';
 import { namedEncodings } from '#platform/handlers/body.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { ProductId } from '#platform/kernel/ids.ts';
@@ -36,7 +37,7 @@ export const ProductPage = pageOf(Product);
 export const ProductQuery = PageQuery;
 
 export const NewProduct = z
-  .strictObject({ sku: Sku, name: Name, description: Description, price: Money })
+  .strictObject({ sku: Sku, name: Name, description: Description, price: Money, ...labelFields })
   .meta({ id: 'NewProduct' });
 export type NewProduct = z.output<typeof NewProduct>;
 

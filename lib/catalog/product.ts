@@ -6,6 +6,8 @@
 
 import * as z from 'zod';
 import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
+import { insertLabel, soleReferenceKey } from '#labels/label.store.ts';
+import { labelOf, refuseReference, withoutLabel } from '#labels/label.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -43,18 +45,22 @@ export async function getProduct({ db }: Needs<'db'>, productId: ProductId): Pro
   return product ?? noSuchProduct;
 }
 
-/** Creates a product. Refused if its SKU is taken. */
+/** Creates a product. Refused if its SKU or its reference is taken. */
 export async function createProduct(
   { db, clock }: Needs<'db' | 'clock'>,
-  product: NewProduct,
+  request: NewProduct,
   keep: Keep = keepNothing,
 ): Promise<Product | Refusal> {
+  const [product, label] = [withoutLabel(request), labelOf(request)];
   try {
     return await db.transaction(async (tx) => {
-      const created = { productId: await insertProduct(tx, product, clock()), ...product, pictures: [] };
-      return keep(tx, created, changeOf(created.productId, null, created));
+      const productId = await insertProduct(tx, product, clock());
+      const created = { productId, ...product, pictures: [] };
+      if (label) await insertLabel(tx, { kind: 'product', subjectId: productId, label }, clock());
+      return keep(tx, created, changeOf(productId, null, { ...created, ...label }));
     });
   } catch (error) {
+    if (isDuplicateKey(error, soleReferenceKey)) return refuseReference('product');
     if (isDuplicateKey(error)) return refuse('sku_taken', 'Change the existing product, or use another SKU.');
     throw error;
   }

@@ -3,6 +3,7 @@
  * that were opened before.
  */
 
+import { eraseMetadataOf } from '#labels/label.store.ts';
 import { deleteMailsOf } from '#mail/mail.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Attempt, LimitNeeds } from '#platform/handlers/limits.ts';
@@ -95,8 +96,8 @@ export async function resetPassword(
 
 /**
  * Deletes the caller's account: who they are, how they sign in, what waits to be mailed. What they reserved, bought and were told
- * of it stays under an id that names no person, and their address is free again. Refused if the password is wrong or missing,
- * unless no password opens the account, and for operators: an admin takes that role away first.
+ * of it stays under an id that names no person, without the metadata that the shop has noted on it, and their address is free again.
+ * Refused if the password is wrong or missing, unless no password opens the account, and for operators: an admin takes that role away first.
  */
 export async function deleteAccount(
   deps: PasswordNeeds,
@@ -117,6 +118,7 @@ export async function deleteAccount(
     await freePersonKeys(tx, customerId);
     await deleteCodesOf(tx, customerId);
     await deleteMailsOf(tx, customerId);
+    await eraseMetadataOf(tx, customerId);
     await deleteCustomer(tx, customerId);
     return sessions;
   });

@@ -5,9 +5,12 @@
 
 import { findProduct } from '#catalog/product.store.ts';
 import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
+import { insertLabel, soleReferenceKey } from '#labels/label.store.ts';
+import { labelOf, refuseReference } from '#labels/label.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { isDuplicateKey } from '#platform/mysql/mysql.ts';
 import { adjustment, recordMovements } from '#sale/ledger.store.ts';
 import type { CreateSale, SaleView } from '#sale/sale.shapes.ts';
 import { insertSale } from '#sale/sale.store.ts';
@@ -20,9 +23,9 @@ import { refuseProvider } from './sale-provider.ts';
 import { defaultOfferCutoffMs, readPublishAt, readTimes, refuseCutoff, refuseDisorder } from './sale-times.ts';
 
 /**
- * Creates a sale at the product's current price: public at once, at a time, or a draft. Refuses an unknown product, times that
- * are out of order, a cut-off that is as long as the purchase window, reservations that open before it is public, and a payment
- * provider that is not in use or does not take the price's currency.
+ * Creates a sale at the product's current price: public at once, at a time, or a draft. Refuses an unknown product, a reference
+ * that another sale has, times that are out of order, a cut-off that is as long as the purchase window, reservations that open
+ * before it is public, and a payment provider that is not in use or does not take the price's currency.
  */
 export async function createSale(
   deps: WriteNeeds & Needs<'registry'>,
@@ -46,6 +49,7 @@ export async function createSale(
   if (tooEarly) return tooEarly;
   const access = changeAccess({ accessCode: null }, request);
   if (isRefusal(access)) return access;
+  const label = labelOf(request);
   const saleId = newSaleId(request.allotment + request.waitlistSize, nowMs);
   const result = await writeThrough(deps, async (tx): Promise<(SaleCommitted & { view: SaleView }) | Refusal> => {
     const product = await findProduct(tx, request.productId);
@@ -70,9 +74,13 @@ export async function createSale(
     };
     await insertSale(tx, { saleId, productId, priceMinor, currency, capPer, allotment, ...terms }, nowMs);
     await recordMovements(tx, [adjustment(saleId, request.allotment, nowMs)], nowMs);
+    if (label) await insertLabel(tx, { kind: 'sale', subjectId: saleId, label }, nowMs);
     const committed = await recordSale(tx, saleId, nowMs, { publishes: publication.publishTold });
     const view = viewOfRow(committed.sale, nowMs);
-    return { ...committed, view: await keep(tx, view, changeOf(saleId, null, view)) };
+    return { ...committed, view: await keep(tx, view, changeOf(saleId, null, { ...view, ...label })) };
+  }).catch((error) => {
+    if (isDuplicateKey(error, soleReferenceKey)) return refuseReference('sale');
+    throw error;
   });
   if (isRefusal(result)) return result;
   await scheduleBoundaries(deps, result.sale);

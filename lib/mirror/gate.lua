@@ -2,13 +2,14 @@
 -- other, exactly as if each had come alone.
 -- KEYS[1]  the sale, which also counts what is refused here, by its reason
 -- KEYS[2]  the prefix of the keys of the sale's claims buckets; they share its slot
--- ARGV[1]  seven texts for each request, each ended by a zero byte: bucket, its reservation's field, its customer's field,
---          quantity, the fewest units that the customer accepts, the letters of what the customer can show, and what a code
---          proves that the customer shows
+-- KEYS[3]  the prefix of the keys that have the digests of labels of the sale's requests; they share its slot
+-- ARGV[1]  eight texts for each request, each ended by a zero byte: bucket, its reservation's field, its customer's field,
+--          quantity, the fewest units that the customer accepts, the letters of what the customer can show, what a code
+--          proves that the customer shows, and the digest of its label, empty for most
 -- Returns a line for each request
 --          unknown                        the sale is not here; load it and ask again
 --          hidden                         not public yet, or the code is wrong: for this customer there is no such sale
---          repeat packed                  this reservation is here already
+--          repeat packed label            this reservation is here already, with this digest of its label
 --          admitted ticket position       go on to the queue; the claim is recorded
 --          admitted ticket position partial  the same, and claims may be missing here: it may have been decided before
 --          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_allotment,
@@ -57,7 +58,10 @@ local function refused(code, fact)
   return code .. ' ' .. fact
 end
 
-local function judge(bucket, field, customer, quantityText, leastText, shown, code)
+-- For so long the label of a request is kept, in seconds: by then it is decided, and MySQL has it.
+local labelSeconds = 86400
+
+local function judge(bucket, field, customer, quantityText, leastText, shown, code, labelKey, label)
   if not known then
     return 'unknown'
   end
@@ -67,7 +71,7 @@ local function judge(bucket, field, customer, quantityText, leastText, shown, co
     -- A request that could not be queued comes again: it is judged again, and keeps the place in line that it was given.
     local wanted, least, ticket, position = string.match(packed, '^u:0:0:(%d+):(%d*):(%x+):(%d+)$')
     if not wanted or wanted ~= quantityText or (least == '' and wanted or least) ~= leastText then
-      return 'repeat ' .. packed
+      return 'repeat ' .. packed .. ' ' .. (redis.call('GET', labelKey) or '')
     end
     ticketBefore, positionBefore = tonumber(ticket, 16), position
   end
@@ -110,15 +114,21 @@ local function judge(bucket, field, customer, quantityText, leastText, shown, co
   -- Numbers are written as whole ones here: Redis and Lua would print them as fractions, which takes several times as long.
   redis.call('HSET', bucket, customer, string.format('%d', held + quantity), field, (beyond and 'o' or 'r') .. ':0:0:' ..
     quantityText .. ':' .. (atLeast == quantity and '' or leastText) .. ':' .. string.format('%x', ticket) .. ':' .. position)
+  if label ~= '' then
+    redis.call('SET', labelKey, label, 'EX', labelSeconds)
+  elseif packed then
+    redis.call('DEL', labelKey)
+  end
   return 'admitted ' .. string.format('%.0f', ticket) .. ' ' .. position .. mark
 end
 
 local answers = {}
 local at = 1
 while at <= #ARGV[1] do
-  local bucket, field, customer, quantity, least, shown, code
-  bucket, field, customer, quantity, least, shown, code, at = struct.unpack('sssssss', ARGV[1], at)
-  answers[#answers + 1] = judge(KEYS[2] .. bucket, field, customer, quantity, least, shown, code)
+  local bucket, field, customer, quantity, least, shown, code, label
+  bucket, field, customer, quantity, least, shown, code, label, at = struct.unpack('ssssssss', ARGV[1], at)
+  answers[#answers + 1] =
+    judge(KEYS[2] .. bucket, field, customer, quantity, least, shown, code, KEYS[3] .. bucket .. ':' .. field, label)
 end
 if last > lastBefore then redis.call('HSET', KEYS[1], 'ticket', string.format('%.0f', last)) end
 if line > lineBefore then redis.call('HINCRBY', KEYS[1], 'line', line - lineBefore) end

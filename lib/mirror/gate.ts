@@ -28,6 +28,8 @@ export interface GateRequest {
   readonly standing?: string | undefined;
   /** What the code proves that the customer shows (`accessOf`), if they show one. */
   readonly access?: string | undefined;
+  /** A digest of what the shop has noted on it; nothing by default. */
+  readonly labelDigest?: string | undefined;
 }
 
 /** Why the gate refuses a request. */
@@ -49,8 +51,10 @@ export type GateAnswer =
    * lost claims of the sale and does not have them back yet, so this may be a repeated request.
    */
   | { readonly kind: 'admitted'; readonly ticket: number; readonly position: number; readonly partial: boolean }
-  /** This reservation was admitted before; here is what became of it. */
-  | { readonly kind: 'repeat'; readonly status: MirroredStatus }
+  /**
+   * This reservation was admitted before; here is what became of it, and the digest of its label, which is kept for a day.
+   */
+  | { readonly kind: 'repeat'; readonly status: MirroredStatus; readonly labelDigest: string }
   | { readonly kind: 'refused'; readonly code: GateRefusal; readonly fact: string }
   /** For this customer there is no such sale: it is not public yet, or asks for a code that they do not show. */
   | { readonly kind: 'hidden' }
@@ -75,15 +79,20 @@ export function askGate(deps: Needs<'redis' | 'once'>, gateRequest: GateRequest)
 /** One run of the script for each sale, all in one round trip. The answers are in the order of the requests. */
 async function judge(redis: RedisClient, requests: readonly GateRequest[]): Promise<(GateAnswer | Error)[]> {
   const bySale = new Map<SaleId, { keys: string[]; texts: string; places: number[] }>();
-  requests.forEach(({ saleId, reservationId, customerId, quantity, atLeast, standing = '', access = '' }, place) => {
+  requests.forEach(({ saleId, reservationId, customerId, quantity, atLeast, ...rest }, place) => {
+    const { standing = '', access = '', labelDigest = '' } = rest;
     const tag = saleTag(saleId);
-    const sale = bySale.get(saleId) ?? { keys: [keys.sale(tag), keys.claimsOf(tag)], texts: '', places: [] };
+    const sale = bySale.get(saleId) ?? {
+      keys: [keys.sale(tag), keys.claimsOf(tag), keys.labelsOf(tag)],
+      texts: '',
+      places: [],
+    };
     if (sale.places.length === 0) bySale.set(saleId, sale);
     sale.places.push(place);
     const bucket = claimBucket(tag, customerId).toString(36);
     // One argument and one answer for all of them: building and parsing many small ones costs more than the script's work.
     const fields = `${reservationField(reservationId, customerId)}\0${customerField(customerId)}`;
-    sale.texts += `${bucket}\0${fields}\0${quantity}\0${atLeast}\0${standing}\0${access}\0`;
+    sale.texts += `${bucket}\0${fields}\0${quantity}\0${atLeast}\0${standing}\0${access}\0${labelDigest}\0`;
   });
   const sales = [...bySale.values()];
   const calls = sales.map((sale) => ({ keys: sale.keys, args: [sale.texts] }));
@@ -109,7 +118,7 @@ function read(line: string): GateAnswer {
   if (kind === 'admitted') {
     return { kind, ticket: Number(fact), position: Number(position), partial: mark === 'partial' };
   }
-  if (kind === 'repeat') return { kind, status: unpack(fact) };
+  if (kind === 'repeat') return { kind, status: unpack(fact), labelDigest: position ?? '' };
   if (kind === 'unknown' || kind === 'hidden') return { kind };
   return { kind: 'refused', code: kind as GateRefusal, fact };
 }

@@ -32,19 +32,39 @@ type Columns<Row> = readonly (readonly [header: string, cell: (row: Row) => Cell
 const own = <Row>(...names: (keyof Row & string)[]): Columns<Row> =>
   names.map((name) => [name, (row: Row) => row[name] as Cell] as const);
 
-const reservationColumns = own<FoundReservation>(
-  ...(['reservationId', 'customerId', 'email', 'name', 'customerExternalId', 'state', 'quantity', 'atLeast'] as const),
-  ...(['units', 'ticket', 'reason', 'purchaseId', 'partOf', 'acceptedAt', 'decidedAt'] as const),
-);
-const purchaseColumns = own<FoundPurchase>(
-  ...(['purchaseId', 'customerId', 'email', 'name', 'customerExternalId', 'state', 'units', 'amountMinor'] as const),
-  ...(['currency', 'capturedMinor', 'externalId', 'reason', 'createdAt', 'updatedAt'] as const),
-);
+const json = (value: object | null) => (value === null ? null : JSON.stringify(value).slice(0, cellAtMost));
+/** What the shop has noted; no metadata is an empty cell. */
+const labelColumns: Columns<{ reference: string | null; metadata: Record<string, string> }> = [
+  ['reference', ({ reference }) => reference],
+  ['metadata', ({ metadata }) => (Object.keys(metadata).length === 0 ? null : json(metadata))],
+];
+const reservationColumns: Columns<FoundReservation> = [
+  ...own<FoundReservation>(
+    ...([
+      'reservationId',
+      'customerId',
+      'email',
+      'name',
+      'customerExternalId',
+      'state',
+      'quantity',
+      'atLeast',
+    ] as const),
+    ...(['units', 'ticket', 'reason', 'purchaseId', 'partOf', 'acceptedAt', 'decidedAt'] as const),
+  ),
+  ...labelColumns,
+];
+const purchaseColumns: Columns<FoundPurchase> = [
+  ...own<FoundPurchase>(
+    ...(['purchaseId', 'customerId', 'email', 'name', 'customerExternalId', 'state', 'units', 'amountMinor'] as const),
+    ...(['currency', 'capturedMinor', 'externalId', 'reason', 'createdAt', 'updatedAt'] as const),
+  ),
+  ...labelColumns,
+];
 const customerColumns: Columns<FoundCustomer> = [
   ...own<FoundCustomer>('customerId', 'email', 'name', 'customerExternalId', 'unitsHeld', 'unitsBought', 'firstAt'),
   ...reservationStates.map((state) => [state, (row: FoundCustomer) => row.reservations[state] ?? 0] as const),
 ];
-const json = (value: object | null) => (value === null ? null : JSON.stringify(value).slice(0, cellAtMost));
 const actColumns: Columns<ActView> = [
   ...own<ActView>('actId', 'at', 'operatorId', 'act', 'subjectId'),
   ['asked', ({ asked }) => json(asked)],

@@ -1,5 +1,6 @@
 /** The shapes of what operators look up: the reservations, purchases and customers of a sale. */
 import * as z from 'zod';
+import { Reference, shownLabel } from '#labels/label.shapes.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { Instant, idOf, line, Time } from '#platform/kernel/shapes.ts';
@@ -16,6 +17,9 @@ const filters = {
     .optional()
     .describe('How the shop’s own system knows the customer; all of it, exactly'),
   externalId: line(1, 64).optional().describe('The payment provider’s id of a charge'),
+  reference: Reference.optional().describe(
+    'The shop’s reference of the reservation or the purchase; of customers, of any of theirs',
+  ),
   from: Instant.optional().describe('Accepted at this time or later'),
   to: Instant.optional().describe('Accepted before this time'),
 };
@@ -64,6 +68,7 @@ export const FoundReservation = z
     reason: z.string().nullable(),
     purchaseId: idOf<PurchaseId>().nullable(),
     partOf: idOf<ReservationId>().nullable(),
+    ...shownLabel,
     acceptedAt: Time,
     decidedAt: Time,
   })
@@ -81,6 +86,7 @@ export const FoundPurchase = z
     capturedMinor: z.int().nullable(),
     externalId: z.string().nullable().describe('The payment provider’s id of the charge'),
     reason: z.string().nullable(),
+    ...shownLabel,
     createdAt: Time,
     updatedAt: Time,
   })

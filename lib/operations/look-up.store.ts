@@ -5,6 +5,8 @@
  * reservations lie together by their ids, so a page goes over a window of at most `rowsScanned` of them, and there is no index
  * that each reservation would have to pay for. Where customers are named, only their rows are read.
  */
+
+import type { SubjectId } from '#labels/label.store.ts';
 import { type CustomerId, fromBytes, type PurchaseId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
 import { idsOfSale } from '#reservation/reservation-id.ts';
@@ -23,6 +25,8 @@ export interface Narrowed {
   readonly customerIds: readonly CustomerId[] | undefined;
   /** Only what these purchases have paid for, or are paying for. */
   readonly purchaseIds: readonly PurchaseId[] | undefined;
+  /** Only what has the shop's reference: these reservations or purchases. */
+  readonly labelledIds: readonly SubjectId[] | undefined;
   readonly fromMs: number | undefined;
   readonly toMs: number | undefined;
 }
@@ -70,6 +74,23 @@ export async function findByCharge(
     [chargeId, limit],
   );
   return rows.map(({ id, customerId }) => ({ purchaseId: fromBytes(id), customerId: fromBytes(customerId) }));
+}
+
+/** The reservations or purchases that have a reference, with whose they are. */
+export async function findByReference(
+  sql: Reads,
+  kind: 'reservation' | 'purchase',
+  reference: string,
+  limit: number,
+): Promise<{ subjectId: SubjectId; customerId: CustomerId }[]> {
+  const table = kind === 'reservation' ? 'reservations' : 'purchases';
+  const rows = await sql.rows<{ id: Buffer; customerId: Buffer }>(
+    `SELECT s.id, s.customer_id AS customerId
+     FROM labels l FORCE INDEX (labels_reference) STRAIGHT_JOIN ${table} s ON s.id = l.subject_id
+     WHERE l.reference = ? AND l.kind = ? LIMIT ?`,
+    [reference, kind, limit],
+  );
+  return rows.map(({ id, customerId }) => ({ subjectId: fromBytes(id), customerId: fromBytes(customerId) }));
 }
 
 /** A condition and its values. */
@@ -133,6 +154,8 @@ export interface ReservationFound extends Placed {
   readonly reason: string | null;
   readonly boughtBy: Buffer | null;
   readonly partOf: Buffer | null;
+  readonly reference: string | null;
+  readonly metadata: string | null;
   readonly acceptedAtMs: number;
   readonly decidedAtMs: number;
 }
@@ -145,12 +168,13 @@ export function listReservations(
   end: Place | undefined,
   limit: number,
 ): Promise<ReservationFound[]> {
-  const { saleId, state, customerIds, purchaseIds, fromMs, toMs } = narrowed;
+  const { saleId, state, customerIds, purchaseIds, labelledIds, fromMs, toMs } = narrowed;
   const { where, values } = allOf([
     ...between('r.id', saleId, after, end),
     ['r.sale_id = ?', [toBytes(saleId)]],
     among(customerIds, 'r.customer_id IN (?)'),
     among(purchaseIds, 'r.purchase_id IN (?)'),
+    among(labelledIds, 'r.id IN (?)'),
     when(state, 'r.state = ?'),
     when(fromMs, 'r.accepted_at_ms >= ?'),
     when(toMs, 'r.accepted_at_ms < ?'),
@@ -159,9 +183,9 @@ export function listReservations(
     `SELECT r.id, r.customer_id AS customerId, c.email, c.name, c.external_id AS customerExternalId,
             r.state, r.quantity, r.at_least AS atLeast, r.units, r.ticket,
             r.reason, r.purchase_id AS boughtBy, r.part_of AS partOf, r.accepted_at_ms AS acceptedAtMs,
-            r.decided_at_ms AS decidedAtMs
+            r.decided_at_ms AS decidedAtMs, l.reference, l.metadata
      FROM reservations r FORCE INDEX (${customerIds ? 'reservations_nth' : 'PRIMARY'})
-     LEFT JOIN customers c ON c.id = r.customer_id
+     LEFT JOIN customers c ON c.id = r.customer_id LEFT JOIN labels l ON l.subject_id = r.id
      WHERE ${where} ORDER BY r.id LIMIT ?`,
     [...values, limit],
   );
@@ -181,6 +205,8 @@ export interface PurchaseFound extends Placed {
   readonly capturedMinor: number | null;
   readonly externalId: string | null;
   readonly reason: string | null;
+  readonly reference: string | null;
+  readonly metadata: string | null;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }
@@ -193,7 +219,7 @@ export function listPurchases(
   end: Place | undefined,
   limit: number,
 ): Promise<PurchaseFound[]> {
-  const { saleId, state, customerIds, purchaseIds, fromMs, toMs } = narrowed;
+  const { saleId, state, customerIds, purchaseIds, labelledIds, fromMs, toMs } = narrowed;
   const { where, values } = allOf([
     ...between('i.reservation_id', saleId, after, end),
     ['i.sale_id = ?', [toBytes(saleId)]],
@@ -204,6 +230,7 @@ export function listPurchases(
     ],
     among(customerIds, 'p.customer_id IN (?)'),
     among(purchaseIds, 'p.id IN (?)'),
+    among(labelledIds, 'p.id IN (?)'),
     when(state, 'p.state = ?'),
     when(fromMs, 'p.created_at_ms >= ?'),
     when(toMs, 'p.created_at_ms < ?'),
@@ -217,8 +244,9 @@ export function listPurchases(
             (SELECT CAST(SUM(u.units) AS SIGNED) FROM purchase_items u
               WHERE u.purchase_id = i.purchase_id AND u.sale_id = i.sale_id) AS units,
             p.amount_minor AS amountMinor, p.currency, p.captured_minor AS capturedMinor, p.charge_id AS externalId, p.reason,
-            p.created_at_ms AS createdAtMs, p.updated_at_ms AS updatedAtMs
+            p.created_at_ms AS createdAtMs, p.updated_at_ms AS updatedAtMs, l.reference, l.metadata
      FROM ${tables} ON p.id = i.purchase_id LEFT JOIN customers c ON c.id = p.customer_id
+     LEFT JOIN labels l ON l.subject_id = p.id
      WHERE ${where} ORDER BY i.reservation_id, i.purchase_id LIMIT ?`,
     [...values, limit],
   );

@@ -5,10 +5,11 @@
  * in which little of what is looked for may lie (`look-up.store.ts`).
  */
 import * as z from 'zod';
+import { readMetadata } from '#labels/label.store.ts';
 import { nextPage, type Page, readCursor } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { fromBytes, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, fromBytes, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { Id } from '#platform/kernel/shapes.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
 import { reservationStates } from '#state/reservation-state.ts';
@@ -19,6 +20,7 @@ import {
   findByCharge,
   findByEmail,
   findByExternalId,
+  findByReference,
   listCustomers,
   listPurchases,
   listReservations,
@@ -33,7 +35,7 @@ import {
 
 type Reads = { readonly db: Pick<Sql, 'rows'> };
 
-/** How many accounts the beginning of an address may name. */
+/** How many accounts the beginning of an address may name, and how many reservations or purchases a reference. */
 const accountsAtMost = 200;
 
 /** A page of the reservations of a sale, by id. */
@@ -77,7 +79,7 @@ async function page<Row extends Placed, Item>(
   const cursorName = `${list} of ${saleId}`;
   const position = readCursor(cursorName, search.cursor, Position);
   if (isRefusal(position)) return position;
-  const narrowed = await narrow(db, saleId, search);
+  const narrowed = await narrow(db, list, saleId, search);
   if (isRefusal(narrowed)) return narrowed;
   if (narrowed.customerIds?.length === 0) return { items: [], nextCursor: null };
   const after = position && {
@@ -105,14 +107,21 @@ function windowOf(list: ListName, { customerIds, state, fromMs, toMs }: Narrowed
 const placeOf = (row: Placed | undefined): Place | undefined =>
   row && { id: row.id, purchaseId: row.purchaseId ?? undefined };
 
-/** Finds the accounts and purchases that a search names. Refuses an unknown sale, and a beginning that too many have. */
-async function narrow(db: Reads['db'], saleId: SaleId, search: Search): Promise<Narrowed | Refusal> {
-  const { state, email, customerId, customerExternalId: member, externalId, from, to } = search;
-  const [known, byEmail, byMember, byCharge] = await Promise.all([
+/**
+ * Finds the accounts, purchases and reservations that a search names. Refuses an unknown sale, and a beginning or a reference that
+ * too many have.
+ */
+async function narrow(db: Reads['db'], list: ListName, saleId: SaleId, search: Search): Promise<Narrowed | Refusal> {
+  const { state, email, customerId, customerExternalId: member, externalId, reference, from, to } = search;
+  const labelled = (kind: 'reservation' | 'purchase') =>
+    reference === undefined ? undefined : findByReference(db, kind, reference, accountsAtMost + 1);
+  const [known, byEmail, byMember, byCharge, reservations, purchases] = await Promise.all([
     db.rows('SELECT 1 FROM sales WHERE id = ?', [toBytes(saleId)]),
     email === undefined ? undefined : findByEmail(db, email, accountsAtMost + 1),
     member === undefined ? undefined : findByExternalId(db, member),
     externalId === undefined ? undefined : findByCharge(db, externalId, accountsAtMost),
+    list === 'purchases' ? undefined : labelled('reservation'),
+    list === 'reservations' ? undefined : labelled('purchase'),
   ]);
   if (known.length === 0) return refuse('not_found', 'There is no such sale.');
   if (byEmail && byEmail.length > accountsAtMost) {
@@ -120,7 +129,18 @@ async function narrow(db: Reads['db'], saleId: SaleId, search: Search): Promise<
       fields: [{ field: 'email', message: 'must be longer' }],
     });
   }
-  const named = [byEmail, byMember, customerId && [customerId], byCharge?.map((one) => one.customerId)].filter(
+  const byReference = reference === undefined ? undefined : [...(reservations ?? []), ...(purchases ?? [])];
+  if (byReference && byReference.length > accountsAtMost) {
+    return refuse(
+      'unprocessable',
+      `More than ${accountsAtMost} have this reference; GET /ops/labels lists them in pages.`,
+      {
+        fields: [{ field: 'reference', message: 'is too common for this list' }],
+      },
+    );
+  }
+  const ownersOf = (found: readonly { customerId: CustomerId }[] | undefined) => found?.map((one) => one.customerId);
+  const named = [byEmail, byMember, customerId && [customerId], ownersOf(byCharge), ownersOf(byReference)].filter(
     (ids) => !!ids,
   );
   const [first, ...others] = named;
@@ -128,6 +148,7 @@ async function narrow(db: Reads['db'], saleId: SaleId, search: Search): Promise<
     ...{ saleId, state },
     customerIds: first && [...new Set(first.filter((id) => others.every((ids) => ids.includes(id))))],
     purchaseIds: byCharge?.map((one) => one.purchaseId),
+    labelledIds: list === 'customers' ? undefined : byReference?.map((one) => one.subjectId),
     fromMs: from === undefined ? undefined : Date.parse(from),
     toMs: to === undefined ? undefined : Date.parse(to),
   };
@@ -140,6 +161,7 @@ function toReservation({
   customerId,
   boughtBy,
   partOf,
+  metadata,
   acceptedAtMs,
   decidedAtMs,
   ...row
@@ -150,6 +172,7 @@ function toReservation({
     customerId: fromBytes(customerId),
     purchaseId: idOrNull(boughtBy),
     partOf: idOrNull(partOf),
+    metadata: readMetadata(metadata),
     acceptedAt: toIso(acceptedAtMs),
     decidedAt: toIso(decidedAtMs),
   };
@@ -160,6 +183,7 @@ function toPurchase({
   purchaseId,
   customerId,
   state,
+  metadata,
   createdAtMs,
   updatedAtMs,
   ...row
@@ -169,6 +193,7 @@ function toPurchase({
     purchaseId: fromBytes(purchaseId),
     customerId: fromBytes(customerId),
     state: state as FoundPurchase['state'],
+    metadata: readMetadata(metadata),
     createdAt: toIso(createdAtMs),
     updatedAt: toIso(updatedAtMs),
   };

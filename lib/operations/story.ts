@@ -3,6 +3,7 @@
  * the customer was told, and what operators did about any of it.
  */
 import * as z from 'zod';
+import { readMetadata } from '#labels/label.store.ts';
 import { type Page, PageQuery, pageOf, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -22,7 +23,9 @@ const StoryItem = z.object({
   at: Time,
   kind: z
     .enum(kinds)
-    .describe('What `what` is: a reservation or a purchase as it is now, a refund, a notice, an operator’s act'),
+    .describe(
+      'What `what` is: a reservation or a purchase as it is now, with the API key that made it (`keyId`) if it was not the customer, a refund, a notice, an operator’s act or that of an API key',
+    ),
   subjectId: Id.nullable().describe('The reservation or purchase that it is about'),
   what: z.looseObject({}),
 });
@@ -62,16 +65,19 @@ interface Event {
  * index.
  */
 const hex = (column: string) => `LOWER(HEX(${column}))`;
+/** Which API key made it, and what the shop has noted on it. */
+const noted = (table: string) => `'keyId', ${hex(`${table}.key_id`)}, 'reference', l.reference, 'metadata', l.metadata`;
 const sources: Record<Kind, string> = {
-  reservation: `SELECT accepted_at_ms AS at, ${hex('id')} AS place, id AS subject,
-      JSON_OBJECT('saleId', ${hex('sale_id')}, 'state', state, 'quantity', quantity, 'atLeast', at_least, 'units', units,
-        'reason', reason, 'ticket', ticket, 'purchaseId', ${hex('purchase_id')}, 'partOf', ${hex('part_of')},
-        'decidedAtMs', decided_at_ms) AS what
-    FROM reservations WHERE customer_id = ?`,
-  purchase: `SELECT created_at_ms AS at, ${hex('id')} AS place, id AS subject,
-      JSON_OBJECT('state', state, 'amountMinor', amount_minor, 'currency', currency, 'capturedMinor', captured_minor,
-        'externalId', charge_id, 'reason', reason, 'attempts', attempts, 'updatedAtMs', updated_at_ms) AS what
-    FROM purchases WHERE customer_id = ?`,
+  reservation: `SELECT r.accepted_at_ms AS at, ${hex('r.id')} AS place, r.id AS subject,
+      JSON_OBJECT('saleId', ${hex('r.sale_id')}, 'state', r.state, 'quantity', r.quantity, 'atLeast', r.at_least,
+        'units', r.units, 'reason', r.reason, 'ticket', r.ticket, 'purchaseId', ${hex('r.purchase_id')},
+        'partOf', ${hex('r.part_of')}, 'decidedAtMs', r.decided_at_ms, ${noted('r')}) AS what
+    FROM reservations r LEFT JOIN labels l ON l.subject_id = r.id WHERE r.customer_id = ?`,
+  purchase: `SELECT p.created_at_ms AS at, ${hex('p.id')} AS place, p.id AS subject,
+      JSON_OBJECT('state', p.state, 'amountMinor', p.amount_minor, 'currency', p.currency,
+        'capturedMinor', p.captured_minor, 'externalId', p.charge_id, 'reason', p.reason, 'attempts', p.attempts,
+        'updatedAtMs', p.updated_at_ms, ${noted('p')}) AS what
+    FROM purchases p LEFT JOIN labels l ON l.subject_id = p.id WHERE p.customer_id = ?`,
   refund: `SELECT r.created_at_ms AS at, CONCAT(${hex('r.purchase_id')}, r.refund_key) AS place, r.purchase_id AS subject,
       JSON_OBJECT('amountMinor', r.amount_minor, 'state', r.state, 'reason', r.reason, 'failure', r.failure,
         'updatedAtMs', r.updated_at_ms) AS what
@@ -155,6 +161,7 @@ function newestFirst(one: Event, other: Event): number {
 function toItem({ atMs, kind, subjectId, what }: Event): StoryItem {
   const facts: Record<string, unknown> = typeof what === 'string' ? JSON.parse(what) : what;
   const shown = Object.entries(facts).map(([name, value]) => {
+    if (name === 'metadata') return [name, readMetadata(value as string | null)];
     if (typeof value === 'string' && /Id$|^partOf$/.test(name) && /^[0-9a-f]{32}$/.test(value)) {
       return [name, fromBytes(Buffer.from(value, 'hex'))];
     }

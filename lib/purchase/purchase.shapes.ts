@@ -3,6 +3,7 @@
  */
 
 import * as z from 'zod';
+import { labelFields } from '#labels/label.shapes.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { Amount, characters, distinct, idOf, line, Time } from '#platform/kernel/shapes.ts';
@@ -55,6 +56,7 @@ export const PurchaseRequest = z
       .optional(),
     /** The provider's token for the customer's means of payment. */
     paymentToken: z.string().regex(/^[\x21-\x7e]{1,200}$/, 'must be 1 to 200 printable ASCII characters'),
+    ...labelFields,
   })
   .refine(({ reservationIds, items }) => (reservationIds === undefined) !== (items === undefined), {
     message: 'name either reservationIds or items',

@@ -6,6 +6,7 @@
  */
 
 import {
+  type ApiKeyId,
   type CustomerId,
   fromBytes,
   type PurchaseId,
@@ -195,14 +196,19 @@ export async function countInStates(sql: Sql, saleId: SaleId, states: readonly P
   return Number(row?.purchases ?? 0);
 }
 
-/** Writes a purchase. Throws `AlreadyRequested` if there is one with this id. */
-export async function insertPurchase(tx: Tx, purchase: PurchaseRow, items: readonly PurchaseItem[]): Promise<void> {
+/** Writes a purchase, and the API key that asked for it. Throws `AlreadyRequested` if there is one with this id. */
+export async function insertPurchase(
+  tx: Tx,
+  purchase: PurchaseRow,
+  items: readonly PurchaseItem[],
+  keyId?: ApiKeyId,
+): Promise<void> {
   const purchaseId = toBytes(purchase.purchaseId);
   const customerId = toBytes(purchase.customerId);
   try {
     await tx.change(
       `INSERT INTO purchases (id, customer_id, state, amount_minor, currency, payment_token, fingerprint, provider, charge_id,
-         reason, attempts, absences, version, created_at_ms, updated_at_ms) VALUES (?)`,
+         reason, attempts, absences, version, created_at_ms, updated_at_ms, key_id) VALUES (?)`,
       [
         [
           purchaseId,
@@ -220,6 +226,7 @@ export async function insertPurchase(tx: Tx, purchase: PurchaseRow, items: reado
           purchase.version,
           purchase.createdAtMs,
           purchase.updatedAtMs,
+          keyId === undefined ? null : toBytes(keyId),
         ],
       ],
     );

@@ -40,6 +40,8 @@ export const purchases = mysqlTable(
     actionDeadlineMs: bigint('action_deadline_ms', { mode: 'number' }),
     /** The account to transfer to, as JSON, if that is the action. */
     actionAccount: varchar('action_account', { length: 512 }),
+    /** The API key that requested it for its customer; null if the customer did. */
+    keyId: id('key_id'),
     version: int('version').notNull(),
     createdAtMs: timeMs('created_at_ms').notNull(),
     updatedAtMs: timeMs('updated_at_ms').notNull(),

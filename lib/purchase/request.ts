@@ -15,11 +15,14 @@
  */
 import { createHash } from 'node:crypto';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
+import type { Label } from '#labels/label.shapes.ts';
+import { insertLabel } from '#labels/label.store.ts';
+import { digestOf, labelOf, refuseLabel } from '#labels/label.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { replayed } from '#platform/handlers/response.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { type CustomerId, derivedId, type PurchaseId, type SaleId } from '#platform/kernel/ids.ts';
+import { type ApiKeyId, type CustomerId, derivedId, type PurchaseId, type SaleId } from '#platform/kernel/ids.ts';
 import { httpFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { ProviderName } from '#platform/payments/provider-names.ts';
@@ -67,17 +70,21 @@ export interface PartlyBought {
   readonly rest: OrderItem['rest'];
 }
 
-/** Accepts a purchase, or refuses it. Throws if the store is unavailable; repeating the request is safe. */
+/** Accepts a purchase, or refuses it; `keyId` is the API key that asks for it. Throws if the store is unavailable; repeating the request is safe. */
 export async function requestPurchase(
   deps: PurchaseNeeds,
   customerId: CustomerId,
   idempotencyKey: string,
   request: PurchaseRequest,
+  keyId?: ApiKeyId,
 ): Promise<PurchaseAccepted | Refusal> {
+  const unwanted = refuseLabel({ keyId }, request);
+  if (unwanted) return unwanted;
   const purchaseId = derivedId('purchase', customerId, idempotencyKey);
   const { paymentToken } = request;
   const wanted = wantedOf(request);
-  const fingerprint = fingerprintOf(wanted, paymentToken);
+  const label = labelOf(request);
+  const fingerprint = fingerprintOf(request);
   if (!(await claimRequest(deps, purchaseId))) {
     // The claim may outlive its request, for instance if that was killed right after its commit.
     const done = await findPurchase(deps.db, purchaseId, customerId);
@@ -85,7 +92,7 @@ export async function requestPurchase(
     return refuse('idempotency_in_progress', 'The first request with this Idempotency-Key is still running.');
   }
   try {
-    const accepted = await commit(deps, { purchaseId, customerId, fingerprint, wanted, paymentToken });
+    const accepted = await commit(deps, { purchaseId, customerId, keyId, fingerprint, wanted, paymentToken, label });
     if (isRefusal(accepted)) return accepted;
     const { purchase, isRepeated } = accepted;
     const answer = isRepeated ? answerAgain(purchase, fingerprint) : answerFor(purchase, fingerprint);
@@ -104,7 +111,7 @@ export async function findRequested(
   request: PurchaseRequest,
 ): Promise<PurchaseAccepted | Refusal | undefined> {
   const done = await findPurchase(db, derivedId('purchase', customerId, idempotencyKey), customerId);
-  return done && answerAgain(done, fingerprintOf(wantedOf(request), request.paymentToken));
+  return done && answerAgain(done, fingerprintOf(request));
 }
 
 /** A claim expires with the function's timeout, so that a killed request does not block its key for longer. */
@@ -133,6 +140,8 @@ interface Intent {
   readonly fingerprint: string;
   readonly wanted: readonly OrderItem[];
   readonly paymentToken: string;
+  readonly keyId: ApiKeyId | undefined;
+  readonly label: Label | undefined;
 }
 
 interface Accepted extends Committed {
@@ -152,7 +161,7 @@ async function commit(deps: PurchaseNeeds, intent: Intent): Promise<Accepted | R
 
 /** One transaction: finds the purchase if it exists already, and otherwise judges and writes it. */
 async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<Accepted | Refusal> {
-  const { purchaseId, customerId, fingerprint, paymentToken, wanted } = intent;
+  const { purchaseId, customerId, keyId, fingerprint, paymentToken, wanted, label } = intent;
   await holdSalesOfParts(tx, wanted);
   const reservationIds = wanted.map((item) => item.reservationId);
   const reservations = await lockReservations(tx, reservationIds, customerId);
@@ -189,7 +198,9 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<Accepted |
     tx,
     purchase,
     order.items.map((item) => ({ purchaseId, ...item })),
+    keyId,
   );
+  if (label) await insertLabel(tx, { kind: 'purchase', subjectId: purchaseId, label }, nowMs);
   await bindToPurchase(
     tx,
     purchaseId,
@@ -336,13 +347,15 @@ function answerAgain(purchase: PurchaseRow, fingerprint: string): PurchaseAccept
 }
 
 /**
- * Distinguishes one request from another. Neither the order of the items nor the way of naming whole reservations matters.
+ * Distinguishes one request from another. Neither the order of the items, nor that of the keys of metadata, nor the way of naming
+ * whole reservations matters.
  */
-function fingerprintOf(wanted: readonly OrderItem[], paymentToken: string): string {
-  const names = wanted.map(({ reservationId, units, rest }) =>
+function fingerprintOf(request: PurchaseRequest): string {
+  const label = labelOf(request);
+  const names = wantedOf(request).map(({ reservationId, units, rest }) =>
     units === undefined ? reservationId : `${reservationId} ${units} ${rest}`,
   );
   return createHash('sha256')
-    .update(JSON.stringify([names.sort(), paymentToken]))
+    .update(JSON.stringify([names.sort(), request.paymentToken, ...(label ? [digestOf(label)] : [])]))
     .digest('hex');
 }

@@ -23,6 +23,7 @@
  */
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
+import { insertLabelsOnce, type Labelled } from '#labels/label.store.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
@@ -240,6 +241,7 @@ export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, m
   const decided = new Map([...known, ...elsewhere]);
   const { decisions, moves } = elsewhere.size === 0 ? first : decideOn(withoutThese(fresh, elsewhere));
   await record(tx, decisions.filter(isDoubtful), nowMs);
+  await insertLabelsOnce(tx, labelsOf(claims), nowMs);
 
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
   const unheld = held ? {} : { nobodyWaits: true, terms: sales };
@@ -318,7 +320,7 @@ export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Cla
   // Each message has a text of its own for its sale; with one for all, comparing two is comparing their addresses.
   const saleIds = new Map<SaleId, SaleId>();
   for (const { message, sentAtMs } of batch) {
-    const { reservationId, customerId, quantity, atLeast, standing, access, ticket } = message;
+    const { reservationId, customerId, quantity, atLeast, standing, access, ticket, label, keyId } = message;
     const saleId = saleIds.get(message.saleId) ?? message.saleId;
     saleIds.set(saleId, saleId);
     const known = claims.get(reservationId);
@@ -332,12 +334,26 @@ export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Cla
       atLeast,
       standing,
       access,
+      label,
+      keyId,
       ...(ticket === undefined
         ? { ticket: sentAtMs * 1_000, acceptedAtMs: sentAtMs, gated: false }
         : asTicketed(ticket)),
     });
   }
   return [...claims.values()];
+}
+
+/**
+ * The labels that claims came with, also of those that were decided without them: a customer may have cancelled before the
+ * message came.
+ */
+function labelsOf(claims: readonly Claim[]): Labelled[] {
+  const labelled: Labelled[] = [];
+  for (const { reservationId, label } of claims) {
+    if (label) labelled.push({ kind: 'reservation', subjectId: reservationId, label });
+  }
+  return labelled;
 }
 
 function isAllocated({ state }: DecidedReservation): boolean {

@@ -82,7 +82,7 @@ export function decide(
     ): DecidedReservation => {
       const counted = unitsAgainstCap({ state, units, quantity: claim.quantity });
       holdings.set(claim.customerId, { units: before.units + counted, reservations: nth + 1 });
-      const { reservationId, saleId, customerId, ticket, quantity, atLeast, acceptedAtMs } = claim;
+      const { reservationId, saleId, customerId, ticket, quantity, atLeast, acceptedAtMs, keyId } = claim;
       return {
         reservationId,
         saleId,
@@ -100,6 +100,7 @@ export function decide(
         decidedAtMs: nowMs,
         ...asRequested,
         nth,
+        keyId,
       };
     };
 

@@ -7,6 +7,9 @@
  * never arrived (invariant I3).
  */
 
+import type { Label } from '#labels/label.shapes.ts';
+import { readGivenDigest } from '#labels/label.store.ts';
+import { digestOf, labelOf, refuseLabel } from '#labels/label.ts';
 import type { MirroredStatus } from '#mirror/claims.ts';
 import { askGate, type GateAnswer, type GateRefusal, type GateRequest, returnClaim } from '#mirror/gate.ts';
 import { readMirroredSale } from '#mirror/live-sale.ts';
@@ -15,7 +18,7 @@ import type { Needs } from '#platform/environment/deps.ts';
 import { replayed } from '#platform/handlers/response.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import type { SaleId } from '#platform/kernel/ids.ts';
+import type { ApiKeyId, SaleId } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';
 import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
 import { missesOf } from '#platform/resilience/unknown-ids.ts';
@@ -38,7 +41,13 @@ import { deriveReservationId } from './reservation-id.ts';
 export type AcceptNeeds = MirrorNeeds & Needs<'registry'>;
 
 /** Who asks, as far as their token tells. */
-export type Requester = Pick<Caller, 'customerId'> & Shown;
+export type Requester = Pick<Caller, 'customerId' | 'keyId'> & Shown;
+
+/** A request with what only the queue and the worker need of it. */
+export interface Asking extends GateRequest {
+  readonly label?: Label | undefined;
+  readonly keyId?: ApiKeyId | undefined;
+}
 
 /**
  * Accepts a reservation request. Its status URL proves that it was accepted (`receipt.ts`). Throws a `Fault` if it could not
@@ -51,10 +60,13 @@ export async function requestReservation(
   idempotencyKey: string,
   request: ReservationRequest,
 ): Promise<ReservationAccepted | Refusal> {
+  const unwanted = refuseLabel(requester, request);
+  if (unwanted) return unwanted;
   const { customerId } = requester;
   const standing = standingOf(requester, saleId);
   const access = accessOf(saleId, request.code);
-  const gateRequest: GateRequest = {
+  const label = labelOf(request);
+  const gateRequest: Asking = {
     reservationId: deriveReservationId(saleId, customerId, idempotencyKey),
     saleId,
     customerId,
@@ -62,6 +74,8 @@ export async function requestReservation(
     atLeast: leastOf(request),
     ...(standing === '' ? {} : { standing }),
     ...(access === '' ? {} : { access }),
+    ...(requester.keyId === undefined ? {} : { keyId: requester.keyId }),
+    ...(label === undefined ? {} : { label, labelDigest: digestOf(label) }),
   };
   const answer = await judge(deps, gateRequest);
 
@@ -78,6 +92,8 @@ export async function requestReservation(
   if (answer.kind === 'repeat') {
     const { status } = answer;
     if (!isSame(await askedAtFirst(deps, status, gateRequest), gateRequest)) return keyReused();
+    const labelKept = status.state === 'requested' ? answer.labelDigest : undefined;
+    if (!(await isLabelSame(deps, gateRequest, labelKept))) return keyReused();
     const { ticket, position } = status;
     // Still undecided: the first send may have failed unnoticed, and sending again is harmless.
     if (status.state === 'requested') await send(deps, gateRequest, ticket);
@@ -86,7 +102,7 @@ export async function requestReservation(
   if (answer.partial) {
     const decided = await findDecided(deps, gateRequest);
     if (decided) {
-      const isAsked = isSame(askedOf(decided), gateRequest);
+      const isAsked = isSame(askedOf(decided), gateRequest) && (await isLabelSame(deps, gateRequest, undefined));
       return isAsked ? replayed(accepted(deps, gateRequest, decided.ticket, null)) : keyReused();
     }
   }
@@ -129,6 +145,16 @@ async function askedAtFirst(deps: MirrorNeeds, status: MirroredStatus, { reserva
   return row ? askedOf(row) : status;
 }
 
+/**
+ * Whether the first request under a key had the same label: by the gate if it is undecided, by MySQL otherwise. A customer's own
+ * request says nothing of labels, so it is not looked at. Throws if MySQL is needed and cannot be reached.
+ */
+async function isLabelSame(deps: MirrorNeeds, asking: Asking, atGate: string | undefined): Promise<boolean> {
+  if (asking.keyId === undefined) return true;
+  const first = atGate ?? (await readGivenDigest(deps.db, asking.reservationId));
+  return first === (asking.labelDigest ?? '');
+}
+
 function keyReused(): Refusal {
   return refuse('idempotency_key_reused', 'This Idempotency-Key was used for a different reservation in this sale.');
 }
@@ -152,7 +178,7 @@ async function findDecided(
 }
 
 /** Queues a request that the gate admitted. Throws if it could not be sent; its claim is then taken back. */
-export async function sendAdmitted(deps: MirrorNeeds, gateRequest: GateRequest, ticket: number): Promise<void> {
+export async function sendAdmitted(deps: MirrorNeeds, gateRequest: Asking, ticket: number): Promise<void> {
   try {
     await send(deps, gateRequest, ticket);
   } catch (error) {
@@ -194,13 +220,13 @@ export async function judge(deps: MirrorNeeds, gateRequest: GateRequest): Promis
   }
 }
 
-function send(deps: MirrorNeeds, gateRequest: GateRequest, ticket: number | undefined): Promise<void> {
+function send(deps: MirrorNeeds, gateRequest: Asking, ticket: number | undefined): Promise<void> {
   return deps.queue('reservations').send({ body: commandFor(gateRequest, ticket) });
 }
 
 /** The message that asks the allocate worker for a decision. */
-export function commandFor(gateRequest: GateRequest, ticket: number | undefined): ReserveCommand {
-  return { ...gateRequest, ticket, correlationId: correlationId() };
+export function commandFor({ labelDigest: _, ...asked }: Asking, ticket: number | undefined): ReserveCommand {
+  return { ...asked, ticket, correlationId: correlationId() };
 }
 
 function accepted(

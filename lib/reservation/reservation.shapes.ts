@@ -3,7 +3,8 @@
  */
 
 import * as z from 'zod';
-import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { Label, labelFields } from '#labels/label.shapes.ts';
+import type { ApiKeyId, CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { ShownCode } from '#sale/sale.shapes.ts';
 import { reservationStates } from '#state/reservation-state.ts';
@@ -18,7 +19,7 @@ export const Fill = z.union([z.literal('all'), z.strictObject({ atLeast: Quantit
 
 /** What a customer asks for. */
 export const ReservationRequest = z
-  .strictObject({ quantity: Quantity, fill: Fill.default('all'), code: ShownCode.optional() })
+  .strictObject({ quantity: Quantity, fill: Fill.default('all'), code: ShownCode.optional(), ...labelFields })
   .refine((request) => request.fill === 'all' || request.fill.atLeast <= request.quantity, {
     path: ['fill', 'atLeast'],
     message: 'must not exceed quantity',
@@ -52,6 +53,9 @@ export const ReserveCommand = z
     /** Place in line, the time of admission; absent when the gate was unavailable, and then SQS's timestamp counts. */
     ticket: z.number().int().positive().optional(),
     correlationId: z.string().optional(),
+    /** What the shop has noted on it, and the API key that asked; both absent for a customer's own request. */
+    label: Label.optional(),
+    keyId: idOf<ApiKeyId>().optional(),
   })
   .readonly();
 export type ReserveCommand = z.output<typeof ReserveCommand>;

@@ -8,6 +8,7 @@
 import type { MirroredReservation } from '#mirror/claims.ts';
 import type { Code } from '#platform/kernel/errors.ts';
 import {
+  type ApiKeyId,
   bytesOfFew,
   type CustomerId,
   fromBytes,
@@ -48,6 +49,8 @@ export interface DecidedReservation extends ReservationRow {
   readonly reason: Code | null;
   /** How many reservations the customer had in this sale before it. */
   readonly nth: number;
+  /** The API key that asked for it; undefined if its customer did. */
+  readonly keyId?: ApiKeyId | undefined;
 }
 
 /** What a customer has in a sale. */
@@ -575,21 +578,23 @@ export async function canServeLine(tx: Tx, saleId: SaleId, units: number): Promi
 /**
  * Writes decisions, and waitlist rows for those that wait or have a deadline of their own. Throws `AlreadyDecided` if a
  * reservation, or its number, is taken.
- * The two columns that are null in most batches are left out there.
+ * The columns that are null in most batches are left out there.
  */
 export async function insertDecided(tx: Tx, decisions: readonly DecidedReservation[]): Promise<void> {
   if (decisions.length === 0) return;
   const saleBytes = bytesOfFew();
   const plain = decisions.every(({ reason, deadlineMs }) => reason === null && deadlineMs === null);
+  const byCustomers = decisions.every(({ keyId }) => keyId === undefined);
+  const keyBytes = bytesOfFew();
   const rows = decisions.map((decision) => {
     const columns = columnsOf(decision, saleBytes(decision.saleId));
     if (!plain) columns.push(decision.reason, decision.deadlineMs);
+    if (!byCustomers) columns.push(decision.keyId === undefined ? null : keyBytes(decision.keyId));
     return columns;
   });
+  const names = `${decidedColumns}${plain ? '' : ', reason, deadline_ms'}${byCustomers ? '' : ', key_id'}`;
   try {
-    await tx.change(`INSERT INTO reservations (${decidedColumns}${plain ? '' : ', reason, deadline_ms'}) VALUES ?`, [
-      rows,
-    ]);
+    await tx.change(`INSERT INTO reservations (${names}) VALUES ?`, [rows]);
   } catch (error) {
     if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
     if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);

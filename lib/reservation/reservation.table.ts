@@ -44,6 +44,8 @@ export const reservations = mysqlTable(
     /** What was requested, if it has been reduced since; otherwise null. */
     askedQuantity: int('asked_quantity'),
     askedAtLeast: int('asked_at_least'),
+    /** The API key that requested it for its customer; null if the customer did. */
+    keyId: id('key_id'),
   },
   (table) => [
     unique('reservations_nth').on(table.customerId, table.saleId, table.nth),

@@ -3,6 +3,7 @@
  */
 
 import * as z from 'zod';
+import { labelFields } from '#labels/label.shapes.ts';
 import type { ProductId, SaleId } from '#platform/kernel/ids.ts';
 import { Amount, characters, Instant, idOf, line, notEmpty } from '#platform/kernel/shapes.ts';
 import { providerNames } from '#platform/payments/provider-names.ts';
@@ -85,6 +86,7 @@ export const CreateSale = z
     accessCode: AccessCode.optional().describe(
       'A code of your own, with requiresCode; a random one is made without it',
     ),
+    ...labelFields,
   })
   .meta({ id: 'NewSale' });
 export type CreateSale = z.output<typeof CreateSale>;

@@ -4,11 +4,24 @@
  */
 import * as z from 'zod';
 import type { EventName } from '#events/catalog.ts';
+import { Label, shownLabel } from '#labels/label.shapes.ts';
 import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { idOf, Time } from '#platform/kernel/shapes.ts';
 import { salePhases, saleStatuses } from '#sale/sale.table.ts';
 import { purchaseStates } from '#state/purchase-state.ts';
 import { reservationStates } from '#state/reservation-state.ts';
+
+/** What the shop has noted on it; absent where there is nothing. */
+const label = {
+  reference: Label.shape.reference
+    .unwrap()
+    .optional()
+    .describe(shownLabel.reference.description ?? ''),
+  metadata: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe(shownLabel.metadata.description ?? ''),
+};
 
 const Version = z.int().describe('Rises with every change: drop what is older than what you have');
 
@@ -39,6 +52,7 @@ const ReservationsChanged = z.object({
       version: Version,
       reason: z.string().optional(),
       deadline: Time.optional().describe('Until when the units can be bought'),
+      ...label,
     }),
   ),
   stocks: z.array(Stock),
@@ -57,6 +71,7 @@ const ReservationsReminded = z.object({
       version: Version,
       deadline: Time.optional(),
       position: z.int().optional().describe('The place in the line, from 1'),
+      ...label,
     }),
   ),
 });
@@ -71,6 +86,7 @@ const PurchaseChanged = z.object({
   reason: z.string().optional(),
   givenBackMinor: z.int().optional().describe('What was given back just now, in minor units'),
   deadline: Time.optional().describe('Until when the customer can confirm a purchase that is requires_action'),
+  ...label,
 });
 
 const SaleChanged = z.object({
@@ -78,12 +94,14 @@ const SaleChanged = z.object({
   phase: z.enum(salePhases),
   status: z.enum(saleStatuses),
   stock: Stock,
+  ...label,
 });
 
 const SalePublished = z.object({
   saleId: idOf<SaleId>(),
   publicFrom: Time.describe('Since when it is public'),
   requiresCode: z.boolean().describe('Whether only those find it who show its access code'),
+  ...label,
 });
 
 const Tested = z.object({ endpointId: z.string() });

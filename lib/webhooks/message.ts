@@ -5,13 +5,19 @@
  */
 import type * as z from 'zod';
 import type { BusEvent } from '#events/catalog.ts';
+import type { Label } from '#labels/label.shapes.ts';
+import type { SubjectId } from '#labels/label.store.ts';
+import { noLabel } from '#labels/label.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { consequentId } from '#platform/kernel/ids.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import type { testMessage, webhookMessages } from './message.shapes.ts';
 import type { MessageId, WebhookMessage } from './message.store.ts';
 
-/** How many reservations one message tells of: some 25 KB, as receivers limit the size of bodies. */
+/**
+ * How many reservations one message tells of: some 25 KB, and with the most metadata on each 230 KB, as receivers limit the size of
+ * bodies. By number and not by size, so that an event that comes twice makes the same messages whatever the labels are by then.
+ */
 export const changesPerMessage = 100;
 
 type Bodies = z.input<(typeof webhookMessages)[keyof typeof webhookMessages] | typeof testMessage>;
@@ -22,16 +28,36 @@ export function newMessage(body: Bodies, occurredAtMs: number, name: string): We
   return { messageId, type: body.type, body: JSON.stringify(body) };
 }
 
-/** The messages that tell of an event. */
-export function messagesOf({ 'detail-type': type, detail }: BusEvent): WebhookMessage[] {
+/** The labels of what an event tells of. */
+export type LabelsOf = ReadonlyMap<SubjectId, Label>;
+
+/** What an event tells of that can have a label. */
+export function subjectsOf({ 'detail-type': type, detail }: BusEvent): SubjectId[] {
+  const event = { 'detail-type': type, detail } as BusEvent;
+  switch (event['detail-type']) {
+    case 'reservations.changed':
+      return event.detail.changes.map(({ reservationId }) => reservationId);
+    case 'reservations.reminded':
+      return event.detail.recipients.map(({ reservationId }) => reservationId);
+    case 'purchase.changed':
+      return [event.detail.purchaseId];
+    case 'sale.changed':
+    case 'sale.published':
+      return [event.detail.saleId];
+  }
+}
+
+/** The messages that tell of an event, with the labels of its subjects. */
+export function messagesOf({ 'detail-type': type, detail }: BusEvent, labels: LabelsOf = new Map()): WebhookMessage[] {
   const { eventId, occurredAtMs } = detail;
   const timestamp = toIso(occurredAtMs);
-  return bodiesOf({ 'detail-type': type, detail } as BusEvent, timestamp).map((body, part) =>
+  return bodiesOf({ 'detail-type': type, detail } as BusEvent, timestamp, labels).map((body, part) =>
     newMessage(body, occurredAtMs, `${eventId} ${part}`),
   );
 }
 
-function bodiesOf(event: BusEvent, timestamp: string): Bodies[] {
+function bodiesOf(event: BusEvent, timestamp: string, labels: LabelsOf): Bodies[] {
+  const noted = (subjectId: SubjectId) => labelOf(labels.get(subjectId));
   switch (event['detail-type']) {
     case 'reservations.changed': {
       const { changes, stocks } = event.detail;
@@ -39,7 +65,10 @@ function bodiesOf(event: BusEvent, timestamp: string): Bodies[] {
         type: 'reservations.changed',
         timestamp,
         data: {
-          changes: part.map(({ ticket: _, deadlineMs, ...change }) => ({ ...change, ...deadline(deadlineMs) })),
+          changes: part.map(({ ticket: _, deadlineMs, ...change }) => ({
+            ...{ ...change, ...deadline(deadlineMs) },
+            ...noted(change.reservationId),
+          })),
           // Each once, with the first of them.
           stocks: index === 0 ? stocks.map(stockOf) : [],
         },
@@ -52,7 +81,10 @@ function bodiesOf(event: BusEvent, timestamp: string): Bodies[] {
         timestamp,
         data: {
           ...{ saleId, reason },
-          recipients: part.map(({ deadlineMs, ...recipient }) => ({ ...recipient, ...deadline(deadlineMs) })),
+          recipients: part.map(({ deadlineMs, ...recipient }) => ({
+            ...{ ...recipient, ...deadline(deadlineMs) },
+            ...noted(recipient.reservationId),
+          })),
         },
       }));
     }
@@ -61,19 +93,30 @@ function bodiesOf(event: BusEvent, timestamp: string): Bodies[] {
       const { reason, givenBackMinor, deadlineMs } = event.detail;
       const data = {
         ...{ purchaseId, customerId, state, amount: { amountMinor, currency }, reservationIds, version },
-        ...{ reason, givenBackMinor, ...deadline(deadlineMs) },
+        ...{ reason, givenBackMinor, ...deadline(deadlineMs), ...noted(purchaseId) },
       };
       return [{ type: 'purchase.changed', timestamp, data }];
     }
     case 'sale.changed': {
       const { saleId, phase, status, stock } = event.detail;
-      return [{ type: 'sale.changed', timestamp, data: { saleId, phase, status, stock: stockOf(stock) } }];
+      const data = { saleId, phase, status, stock: stockOf(stock), ...noted(saleId) };
+      return [{ type: 'sale.changed', timestamp, data }];
     }
     case 'sale.published': {
       const { saleId, publicFromMs, requiresCode } = event.detail;
-      return [{ type: 'sale.published', timestamp, data: { saleId, publicFrom: toIso(publicFromMs), requiresCode } }];
+      const data = { saleId, publicFrom: toIso(publicFromMs), requiresCode, ...noted(saleId) };
+      return [{ type: 'sale.published', timestamp, data }];
     }
   }
+}
+
+/** What is told of a label: nothing where there is nothing. */
+function labelOf(label: Label | undefined): { reference?: string; metadata?: Record<string, string> } {
+  const { reference, metadata } = label ?? noLabel;
+  return {
+    ...(reference === null ? {} : { reference }),
+    ...(Object.keys(metadata).length === 0 ? {} : { metadata }),
+  };
 }
 
 /** At least one part, so that an event of stock alone is told. */

@@ -3,11 +3,12 @@
  * anything is sent. An event that comes twice changes nothing the second time.
  */
 import type { BusEvent } from '#events/catalog.ts';
+import { readLabels } from '#labels/label.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { insertDeliveries } from './delivery.store.ts';
 import { type Endpoint, type EndpointId, listEndpoints } from './endpoint.store.ts';
 import { insertMessages, type WebhookMessage } from './message.store.ts';
-import { messagesOf } from './message.ts';
+import { messagesOf, subjectsOf } from './message.ts';
 
 /** Writes what a batch of events has to be told to endpoints. Returns the endpoints that have something to get now. */
 export async function recordEvents(
@@ -16,7 +17,11 @@ export async function recordEvents(
 ): Promise<EndpointId[]> {
   if (events.length === 0) return [];
   const endpoints = await listEndpoints(db);
-  const messages = new Map(events.flatMap(messagesOf).map((message) => [message.messageId, message]));
+  if (endpoints.length === 0) return [];
+  const labels = await readLabels(db, [...new Set(events.flatMap(subjectsOf))]);
+  const messages = new Map(
+    events.flatMap((event) => messagesOf(event, labels)).map((message) => [message.messageId, message]),
+  );
   const wanted = [...messages.values()].flatMap((message) =>
     endpoints.filter((endpoint) => wants(endpoint, message)).map((endpoint) => ({ endpoint, message })),
   );

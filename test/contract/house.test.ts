@@ -60,6 +60,7 @@ const rooms = [
   'platform/handlers',
   'audit',
   'idempotency',
+  'labels',
   'mail',
   'identity',
   'keys',

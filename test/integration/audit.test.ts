@@ -197,6 +197,16 @@ const made: Record<string, () => Promise<Made>> = {
       },
     };
   },
+  'update-label': async () => {
+    const label = { reference: newId(), metadata: { shelf: '7' } };
+    return {
+      line: `PATCH /ops/labels/product/${productId}`,
+      sent: { json: label },
+      shows: ({ subjectId, before, after }) => {
+        expect([subjectId, before, after]).toEqual([productId, { reference: null, metadata: {} }, label]);
+      },
+    };
+  },
   'import-products': async () => ({
     line: 'POST /products/import',
     sent: {

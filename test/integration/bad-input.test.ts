@@ -202,6 +202,7 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
   }),
   'update-product': () => ({ name: 'Stool' }),
   'add-picture': () => ({ type: 'image/png', bytes: 1, alt: { en: 'A stool', ko: '의자' } }),
+  'update-label': () => ({ reference: 'P-1' }),
   'create-sale': () => ({
     productId,
     name: 'Sale',
@@ -246,7 +247,11 @@ const withAuth = named.filter(([, route]) => wanted(route)).map(([name]) => name
 function callOf(name: string, id?: string): [string, Sent] {
   const route = routes[name];
   if (!route) throw new Error(`there is no route ${name}`);
-  const ids: Record<string, string | undefined> = { productId, saleId: sale.open, reservationId: reservation.open };
+  const labelled = { kind: 'product', subjectId: productId };
+  const ids: Record<string, string | undefined> = {
+    ...{ productId, saleId: sale.open, reservationId: reservation.open },
+    ...labelled,
+  };
   const path = route.path.replace(/\{(\w+)\}/g, (_, parameter) => id ?? ids[parameter] ?? newId());
   const role = wanted(route);
   const token = role && signedIn[role];

@@ -118,6 +118,13 @@ export const controls: readonly Control[] = [
     cases: ['unknown-commit'],
   },
   {
+    name: 'labels-not-written',
+    description: 'What a shop notes on a reservation is not written with its decision.',
+    faults: [inModule(() => import('#labels/label.store.ts'), { insertLabelsOnce: () => async () => undefined })],
+    caughtBy: ['I2'],
+    sizes: [12, 40],
+  },
+  {
     name: 'unreadable-acknowledged',
     description: 'An unreadable message is acknowledged instead of becoming a dead letter.',
     faults: [unreadableAcknowledged],

@@ -24,12 +24,13 @@ interface Filters {
   email: string;
   customerExternalId: string;
   externalId: string;
+  reference: string;
   from: TypedTime;
   to: TypedTime;
 }
 
 const nothing: Filters = {
-  ...{ list: 'reservations', state: '', email: '', customerExternalId: '', externalId: '' },
+  ...{ list: 'reservations', state: '', email: '', customerExternalId: '', externalId: '', reference: '' },
   ...{ from: { local: '' }, to: { local: '' } },
 };
 
@@ -37,7 +38,7 @@ const nothing: Filters = {
 function queryOf({ state, from, to, ...texts }: Filters, zone: string): string | undefined {
   const query = new URLSearchParams();
   if (state) query.set('state', state);
-  for (const name of ['email', 'customerExternalId', 'externalId'] as const) {
+  for (const name of ['email', 'customerExternalId', 'externalId', 'reference'] as const) {
     const value = texts[name].trim();
     if (value) query.set(name, value);
   }
@@ -96,6 +97,13 @@ export function PeoplePage({ saleId }: { saleId: string }) {
           label={people.charge}
           value={typed.externalId}
           onValue={(externalId) => set({ externalId })}
+          most={64}
+          mono
+        />
+        <TextField
+          label={people.reference}
+          value={typed.reference}
+          onValue={(reference) => set({ reference })}
           most={64}
           mono
         />
@@ -225,6 +233,7 @@ function useColumns(saleId: string, list: ListName, onGrant: (item: FoundReserva
       column(people.quantity, ({ quantity }) => format.number(quantity), true),
       column(people.units, ({ units }) => format.number(units), true),
       column(people.reason, ({ reason: code }) => reason(code)),
+      column(people.reference, ({ reference }) => reference && <code>{reference}</code>),
       column(people.when, ({ acceptedAt }) => format.time(acceptedAt)),
       column(people.number, ({ reservationId }) => number(reservationId)),
       actions,
@@ -238,6 +247,7 @@ function useColumns(saleId: string, list: ListName, onGrant: (item: FoundReserva
       column(people.units, ({ units }) => format.number(units), true),
       column(people.amount, ({ amountMinor, currency }) => format.money({ amountMinor, currency }), true),
       column(people.charge, ({ externalId }) => externalId && <code>{externalId}</code>),
+      column(people.reference, ({ reference }) => reference && <code>{reference}</code>),
       column(people.when, ({ createdAt }) => format.time(createdAt)),
       column(people.number, ({ purchaseId }) => number(purchaseId)),
       actions,

@@ -152,6 +152,8 @@ function Details({ item: { kind, what }, currency }: { item: Item; currency: str
     isNumber(what.amountMinor) && currency !== undefined
       ? format.money({ amountMinor: what.amountMinor, currency })
       : undefined;
+  const reference = textOf(what.reference);
+  const byKey = what.keyId ? story.byKey(textOf(what.keyId)) : '';
   switch (kind) {
     case 'reservation':
       return (
@@ -160,6 +162,8 @@ function Details({ item: { kind, what }, currency }: { item: Item; currency: str
             named(words.console.states, what.state),
             isNumber(what.quantity) && story.units(format.number(what.quantity)),
             why,
+            reference,
+            byKey,
           )}{' '}
           {sale && (
             <a href={`#/sales/${sale.saleId}/people`}>
@@ -169,7 +173,7 @@ function Details({ item: { kind, what }, currency }: { item: Item; currency: str
         </>
       );
     case 'purchase':
-      return <>{lines(named(words.purchase.state, what.state), money, why)}</>;
+      return <>{lines(named(words.purchase.state, what.state), money, why, reference, byKey)}</>;
     case 'refund':
       return <>{lines(named(purchase.refundState, what.state), money, why)}</>;
     case 'notice':

@@ -24,14 +24,17 @@ export interface AsyncApiDocument {
 }
 
 const protocol = [
-  'A client connects with `?token=` and an access token; a token that is not valid is answered with 401 and a problem document, and no ' +
-    'connection is made. The connection is told of everything that concerns its customer, and of the sales that it watches.',
+  'A client connects with `?token=` and an access token of a customer. A handshake that is refused is answered over HTTP with a problem ' +
+    'document, and no connection is made: 401 for a token that is not valid or whose session has ended, 429 for too many, 503 for an ' +
+    'outage. The connection is told of everything that concerns its customer, and of the sales that it watches, 50 at most.',
   'Every message is one JSON object of at most 4,096 bytes. What cannot be read, or is not allowed, is answered with `problem`, and the ' +
-    'connection goes on. A client that is silent for a while is taken for gone: it sends `ping` every 25 seconds. A connection ends ' +
-    'with its access token; `authenticate` with a fresh one, in time, keeps it.',
+    'connection goes on. A client that is silent for 55 seconds is taken for gone: it sends `ping` every 25 seconds, and gives a ' +
+    'connection up that does not answer. A connection ends with its access token, within ten minutes; `authenticate` with a fresh one of ' +
+    'the same customer, in time, keeps it. After two hours the gateway ends it.',
   'A push may come twice, late or never: each has a `version`, that of a sale an `epoch` before it, and what is older than what is known ' +
-    'already is dropped. Before the server ends a connection it sends `closing` with the reason. Then connect again, and read what was ' +
-    'missed from the API; after `too_many_connections` only when somebody asks for it.',
+    'already is dropped. Before the server ends a connection it sends `closing` with the reason, as it cannot choose the close code: ' +
+    '`unauthenticated`, `connection_silent` or `too_many_connections`, beyond eight of a customer. Then connect again, watch again, and ' +
+    'read what was missed from the API, in this order; after `too_many_connections` only when somebody asks for it. Nothing is repeated.',
 ].join('\n\n');
 
 const webhooks =
@@ -133,7 +136,7 @@ export function asyncApiDocument({ said, told, sent }: Messages): AsyncApiDocume
       securitySchemes: {
         accessToken: {
           ...{ type: 'httpApiKey', in: 'query', name: 'token' },
-          description: 'An access token from POST /auth/login',
+          description: 'An access token from POST /auth/login; API keys open no connection',
         },
       },
     },

@@ -37,6 +37,7 @@ export const codes = {
   contact_taken: { status: 409, retry: false, title: 'Another account has shown that this address is its own' },
   forbidden: { status: 403, retry: false, title: 'This account is not allowed to do that' },
   missing_scope: { status: 403, retry: false, title: 'The API key lacks the scope for that' },
+  keys_only: { status: 403, retry: false, title: 'Only an API key of the shop may say that' },
   people_only: { status: 403, retry: false, title: 'Only people who sign in may do that' },
   own_account_needed: { status: 403, retry: false, title: 'That is for people with an account of Holdfast’s own' },
   own_accounts_off: { status: 404, retry: false, title: 'Accounts are kept elsewhere: sign in at the shop itself' },
@@ -60,6 +61,7 @@ export const codes = {
   sku_taken: { status: 409, retry: false, title: 'There is a product with this SKU' },
   too_many_pictures: { status: 409, retry: false, title: 'The product has as many pictures as it may have' },
   picture_missing: { status: 409, retry: true, title: 'The file of this picture has not come yet' },
+  reference_taken: { status: 409, retry: false, title: 'Another one has this reference' },
   connection_silent: { status: 408, retry: true, title: 'No message arrived on this connection for too long' },
   confirmation_required: {
     status: 409,

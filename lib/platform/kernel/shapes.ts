@@ -56,7 +56,8 @@ export const line = (min: number, max: number) =>
   characters(min, max).regex(oneLine, 'must be one line without control characters, and not begin or end with a blank');
 
 /** Text of several lines, at most `max` characters. */
-export const text = (max: number) => characters(0, max).regex(severalLines, 'must not contain control characters');
+export const text = (max: number, min = 0) =>
+  characters(min, max).regex(severalLines, 'must not contain control characters');
 
 /** An object of which at least one field is given. */
 export const notEmpty = <Shape extends z.ZodObject>(shape: Shape) =>

@@ -16,6 +16,8 @@ export const keys = {
   claims: (tag: SaleTag, bucket: number) => `${prefix}claims:{${tag}}:${bucket.toString(36)}`,
   /** The prefix of the keys of all claims buckets of a sale, for the script that writes many of them. */
   claimsOf: (tag: SaleTag) => `${prefix}claims:{${tag}}:`,
+  /** The prefix of the keys that have the digests of labels of a sale's requests, a string each. */
+  labelsOf: (tag: SaleTag) => `${prefix}labels:{${tag}}:`,
   /** String: the lock of a sale; held by a worker while it decides. */
   lock: (tag: SaleTag) => `${prefix}lock:${tag}`,
   /** String: the highest fencing token ever granted. */

@@ -15,6 +15,9 @@ export const scopes = [
   'customers:write',
   /** Everything that customers do with their reservations and purchases, for each customer whom the call names. */
   'customers:act',
+  /** References and metadata of products, sales, reservations and purchases. */
+  'labels:read',
+  'labels:write',
   'webhooks:read',
   'webhooks:write',
   'operations:read',

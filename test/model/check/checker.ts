@@ -92,6 +92,8 @@ interface Told {
   readonly tickets: Set<number>;
   accepted: boolean;
   lastToldMs: number;
+  /** The reference of the shop with which it was accepted. */
+  reference: string | undefined;
 }
 
 /** As many offers as one transaction may make; whoever hears of them goes on with the rest. */
@@ -202,6 +204,7 @@ export class Checker {
       tickets: new Set(),
       accepted: false,
       lastToldMs: nowMs,
+      reference: undefined,
     });
   }
 
@@ -216,10 +219,11 @@ export class Checker {
   }
 
   /** A customer has been told 202. */
-  accepted(reservationId: ReservationId, ticket: number | null): void {
+  accepted(reservationId: ReservationId, ticket: number | null, reference?: string): void {
     const told = this.#told.get(reservationId);
     if (!told) throw new Error('accepted without being asked');
     told.accepted = true;
+    told.reference = reference;
     told.lastToldMs = this.#world.nowMs;
     if (ticket !== null) told.tickets.add(ticket);
   }
@@ -1032,9 +1036,19 @@ export class Checker {
 
   #answersAtRest(tickedAtMs: number): void {
     const c = this.#reservations;
+    const labels = new Columns(this.#world.mysql.table('labels'));
+    const references = new Map(
+      [...this.#world.mysql.table('labels').rows()].map((row) => [
+        labels.id(row, 'subject_id') as ReservationId,
+        labels.text(row, 'reference'),
+      ]),
+    );
     for (const [id, told] of this.#told) {
       const row = this.#booksOf(told.saleId).reservations.get(id);
       if (!told.accepted) continue;
+      if (references.get(id) !== told.reference) {
+        this.#fail('I2', `reservation ${id} was accepted with ${told.reference} and has ${references.get(id)}`);
+      }
       if (!row) {
         this.#fail('I2', `reservation ${id} was accepted and never decided`);
         continue;
