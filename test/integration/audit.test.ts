@@ -228,6 +228,16 @@ const made: Record<string, () => Promise<Made>> = {
     ofSale('PATCH /sales/{saleId}', { capPerCustomer: 5 }, ({ before, after }) => {
       expect([before?.capPerCustomer, after?.capPerCustomer]).toEqual([10, 5]);
     }),
+  'publish-sale': async () => {
+    const draft = { ...sale, productId, publishAt: null };
+    const { saleId } = (await api.call('POST /sales', { token: operator, json: draft })).body;
+    return {
+      line: `POST /sales/${saleId}/publish`,
+      shows: ({ subjectId, before, after }, { body }) => {
+        expect([subjectId, before?.publishAt, after]).toEqual([saleId, null, body]);
+      },
+    };
+  },
   'pause-sale': () =>
     ofSale('POST /sales/{saleId}/pause', undefined, ({ before, after }) => {
       expect([before?.status, after?.status]).toEqual(['active', 'paused']);
