@@ -293,6 +293,7 @@ export class Table {
     const same = this.stored.get(this.keyOf(row));
     if (same) yield { rival: same, key: 'PRIMARY' };
     for (const { name, columns, rows } of this.#uniques) {
+      if (hasNull(row, columns)) continue;
       const rival = rows.get(keyText(row, columns));
       if (rival && rival !== same) yield { rival, key: name };
     }
@@ -339,7 +340,9 @@ export class Table {
       if (rows) rows.add(stored);
       else index.set(value, new Set([stored]));
     }
-    for (const { columns, rows } of this.#uniques) rows.set(keyText(pending, columns), stored);
+    for (const { columns, rows } of this.#uniques) {
+      if (!hasNull(pending, columns)) rows.set(keyText(pending, columns), stored);
+    }
   }
 
   /** A transaction is over: forgets the versions of a row that came to nothing, and the row if nothing is left of it. */
@@ -382,6 +385,11 @@ export class Table {
       }
     }
   }
+}
+
+/** A unique key allows any number of rows with NULL in one of its columns. */
+function hasNull(row: Row, columns: readonly number[]): boolean {
+  return columns.some((column) => row[column] === null || row[column] === undefined);
 }
 
 function keyText(row: Row, columns: readonly number[]): string {
