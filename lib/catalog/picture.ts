@@ -8,7 +8,6 @@
 import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type Bucket, openBucket } from '#platform/aws/bucket.ts';
 import type { Needs } from '#platform/environment/deps.ts';
-import { toIso } from '#platform/kernel/clock.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { newId, type ProductId } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
@@ -50,10 +49,9 @@ export async function addPicture(
 ): Promise<PictureUpload | Refusal> {
   const nowMs = deps.clock();
   const pictureId = newId<'picture'>(nowMs);
-  const form = await deps
+  const upload = await deps
     .once(bucketOf)
-    .formFor(broughtKey(pictureId), { type, bytesAtMost: bytes, goodForSeconds: formGoodForSeconds, nowMs });
-  const expiresAt = toIso(nowMs + formGoodForSeconds * 1_000);
+    .formFor(broughtKey(pictureId), { type, bytesAtMost: bytes, goodForSeconds: formGoodForSeconds });
   return deps.db.transaction(async (tx) => {
     if (!(await lockProduct(tx, productId))) return refuse('not_found', 'There is no such product.');
     const pictures = await listPictures(tx, [productId]);
@@ -70,7 +68,7 @@ export async function addPicture(
       ...{ state: 'awaited', createdAtMs: nowMs },
     };
     await insertPicture(tx, picture);
-    return keep(tx, { pictureId, upload: { ...form, expiresAt } }, changeOf(productId, null, { pictureId, type, alt }));
+    return keep(tx, { pictureId, upload }, changeOf(productId, null, { pictureId, type, alt }));
   });
 }
 

@@ -33,6 +33,14 @@ test('every production dependency has one row, with the licence of the lock file
   for (const { reason } of rows) expect(reason).toMatch(/\w/);
 });
 
+test('there is one S3 client, of the version that the package for forms wants', () => {
+  const name = '@aws-sdk/client-s3';
+  const installed = Object.entries(packages).filter(([path]) => path.endsWith(`node_modules/${name}`));
+  const wanted = packages['node_modules/@aws-sdk/s3-presigned-post']?.dependencies?.[name];
+  expect(installed.map(([path, { version }]) => [path, version])).toEqual([[`node_modules/${name}`, wanted]]);
+  expect(dependencies[name as keyof typeof dependencies]).toBe(wanted);
+});
+
 test('every package of an account has a licence that the document names', () => {
   const [, section = ''] = /^## Licences\n([^#]+)/m.exec(text) ?? [];
   const allowed = [...section.matchAll(/`([^`]+)`/g)].map(([, licence]) => licence);

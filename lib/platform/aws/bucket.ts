@@ -26,10 +26,7 @@ export interface FileStart {
 
 export interface Bucket {
   /** A form for a file of this type and of 1 to `bytesAtMost` bytes. */
-  formFor(
-    key: string,
-    file: { type: string; bytesAtMost: number; goodForSeconds: number; nowMs: number },
-  ): Promise<UploadForm>;
+  formFor(key: string, file: { type: string; bytesAtMost: number; goodForSeconds: number }): Promise<UploadForm>;
   /** The first bytes of a file; undefined if there is none. */
   start(key: string, bytes: number): Promise<FileStart | undefined>;
   /** Copies a file as it was when its start was read; false if it has changed or gone since. */
@@ -46,16 +43,7 @@ export function openBucket(address: string): Bucket {
   const place = (Key: string) => ({ Bucket: name, Key });
 
   return {
-    async formFor(key, { nowMs, ...file }) {
-      const { credentials, region } = s3.config;
-      return signedForm(
-        `${origin}${pathname}`,
-        { bucket: name, key, ...file },
-        await credentials(),
-        await region(),
-        nowMs,
-      );
-    },
+    formFor: (key, file) => signedForm(s3, `${origin}${pathname}`, { bucket: name, key, ...file }),
     async start(key, bytes) {
       const command = new GetObjectCommand({ ...place(key), Range: `bytes=0-${bytes - 1}` });
       const found = await answered(() => s3.send(command, callLimit()));

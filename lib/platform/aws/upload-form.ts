@@ -1,54 +1,39 @@
 /**
- * The form by which a browser brings one file to S3 ("POST policy", AWS Signature Version 4). The package of the SDK that signs such
- * forms wants an S3 client of its own version beside ours; what it does is this one signature.
- * https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-UsingHTTPPOST.html
+ * The form by which a browser brings one file to S3 ("POST policy"), made and signed by the package of the SDK.
+ *
+ * Invariant: the policy names the bucket and every field by its exact value, bounds the size and says when the form ends.
  */
-import { createHmac } from 'node:crypto';
+import type { S3Client } from '@aws-sdk/client-s3';
+import { createPresignedPost } from '@aws-sdk/s3-presigned-post';
+import * as z from 'zod';
+import { toIso } from '#platform/kernel/clock.ts';
 
 /** What is posted as `multipart/form-data`: the fields in any order, then the file as `file`. */
 export interface UploadForm {
   readonly url: string;
-  readonly fields: Readonly<Record<string, string>>;
+  readonly fields: Record<string, string>;
+  /** When S3 stops taking it. */
+  readonly expiresAt: string;
 }
 
-export interface Credentials {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken?: string | undefined;
-}
+const Policy = z.object({ expiration: z.iso.datetime() });
 
-/** A form for one key, one media type and a size of 1 to `bytesAtMost` bytes, for some seconds. */
-export function signedForm(
+/**
+ * A form for one key, one media type and a size of 1 to `bytesAtMost` bytes, for some seconds by the clock of the client's other
+ * signatures, which is the one that S3 compares. It is posted to `url`, where pages may send files, and not to what the client calls.
+ */
+export async function signedForm(
+  s3: S3Client,
   url: string,
   file: { bucket: string; key: string; type: string; bytesAtMost: number; goodForSeconds: number },
-  { accessKeyId, secretAccessKey, sessionToken }: Credentials,
-  region: string,
-  nowMs: number,
-): UploadForm {
-  const at = `${new Date(nowMs).toISOString().replace(/[-:]|\.\d+/g, '')}`;
-  const day = at.slice(0, 8);
-  const said = {
-    key: file.key,
-    'Content-Type': file.type,
-    'x-amz-algorithm': 'AWS4-HMAC-SHA256',
-    'x-amz-credential': `${accessKeyId}/${day}/${region}/s3/aws4_request`,
-    'x-amz-date': at,
-    ...(sessionToken ? { 'x-amz-security-token': sessionToken } : {}),
-  };
-  const conditions = [
-    { bucket: file.bucket },
-    ['content-length-range', 1, file.bytesAtMost],
-    ...Object.entries(said).map(([name, value]) => ['eq', `$${name}`, value]),
-  ];
-  const expiration = new Date(nowMs + file.goodForSeconds * 1_000).toISOString();
-  const policy = Buffer.from(JSON.stringify({ expiration, conditions })).toString('base64');
-  const signature = signatureOf(policy, secretAccessKey, day, region);
-  return { url, fields: { ...said, policy, 'x-amz-signature': signature } };
-}
-
-/** The signature of a policy in Base64. */
-export function signatureOf(policy: string, secretAccessKey: string, day: string, region: string): string {
-  const signed = (key: string | Buffer, text: string) => createHmac('sha256', key).update(text).digest();
-  const key = [day, region, 's3', 'aws4_request'].reduce<string | Buffer>(signed, `AWS4${secretAccessKey}`);
-  return signed(key, policy).toString('hex');
+): Promise<UploadForm> {
+  const { fields } = await createPresignedPost(s3, {
+    Bucket: file.bucket,
+    Key: file.key,
+    Fields: { 'Content-Type': file.type },
+    Conditions: [['content-length-range', 1, file.bytesAtMost]],
+    Expires: file.goodForSeconds,
+  });
+  const policy = Policy.parse(JSON.parse(Buffer.from(fields['Policy'] ?? '', 'base64').toString()));
+  return { url, fields, expiresAt: toIso(Date.parse(policy.expiration)) };
 }
