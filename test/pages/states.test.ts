@@ -120,7 +120,7 @@ async function shown(page: Page, state: State, role: Role | 'nobody'): Promise<v
     .locator(role === 'nobody' || role === 'customer' ? known[role] : known.other)
     .first()
     .waitFor();
-  const waiting = page.locator('.waiting').first();
+  const waiting = page.locator('.waiting').filter({ visible: true }).first();
   await waiting.waitFor({ state: state === 'loading' ? 'visible' : 'detached' });
 }
 

@@ -323,7 +323,7 @@ export const ko: Words = {
     own_account_needed: '이 페이지의 계정이 있어야 할 수 있습니다.',
     own_accounts_off: '계정은 쇼핑몰에서 관리합니다. 쇼핑몰에서 로그인하세요.',
     issuer_unavailable: '지금은 로그인을 확인할 수 없습니다. 잠시 후 다시 시도하세요.',
-    keys_only: '상점의 API 키로만 할 수 있습니다.',
+    keys_only: '상점의 연동 키로만 할 수 있습니다.',
     people_only: '로그인한 사람만 할 수 있습니다.',
     not_found: '해당 항목이 없거나 고객님의 것이 아닙니다.',
     idempotency_in_progress: '같은 요청이 아직 처리 중입니다. 다시 확인합니다.',

@@ -441,7 +441,7 @@ export const ko: OwnWords = {
     units: (count) => `${count}개`,
     read: '읽음',
     unread: '읽지 않음',
-    byKey: (key: string) => `API 키 ${key}`,
+    byKey: (key: string) => `연동 키 ${key}`,
   },
   purchase: {
     title: '구매',
