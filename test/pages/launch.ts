@@ -26,6 +26,8 @@ export interface Launch {
   readonly folder: string;
   /** Where the clients write down what they do. */
   readonly logFile: string;
+  /** The page of the mail server. */
+  readonly inboxUrl: string;
 }
 
 /** A picture, and how long after the first it was taken. */
@@ -35,7 +37,7 @@ export interface Taken {
 }
 
 /** Plays the sale and takes the pictures, in order. */
-export async function watchLaunch({ shop, credentials, folder, logFile }: Launch): Promise<Taken[]> {
+export async function watchLaunch({ shop, credentials, folder, logFile, inboxUrl }: Launch): Promise<Taken[]> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const log = new ClientLog(logFile);
@@ -43,7 +45,8 @@ export async function watchLaunch({ shop, credentials, folder, logFile }: Launch
   let isOver = false;
   try {
     const operator = new Operator(await Account.login(api, credentials));
-    const world = { api, websocketUrl: shop.websocket, operator, log, progress: new Progress() };
+    const urls = { apiUrl: shop.api, websocketUrl: shop.websocket, inboxUrl };
+    const world = { api, ...urls, operator, log, progress: new Progress() };
     const playing = playDemo(world, planDemo(size), size).finally(() => {
       isOver = true;
     });

@@ -161,7 +161,7 @@ async function launch(shop: Shop): Promise<string> {
     await call(4, `greedy-${n}`).catch(() => undefined);
     return { token, reservationId };
   };
-  const asked = [];
+  const asked: { token: string; reservationId: string }[] = [];
   for (let n = 0; n < 24; n++) asked.push(await ask(n));
   const held = async ({ token }: { token: string }) =>
     (await shop.call<{ items: { state: string }[] }>('GET', '/reservations', { token })).items.some(
@@ -258,6 +258,7 @@ try {
   }
   const series = await watchLaunch({
     ...{ shop, credentials: operator, folder: join(folder, 'launch') },
+    inboxUrl: stack.addresses.mail,
     logFile: join(stack.dir, 'launch.jsonl'),
   });
   const kept = someOf(series, launchShown).map(({ path, afterMs }, n) => ({

@@ -137,7 +137,7 @@ describe('an answer that a newer one has overtaken is dropped', () => {
       const answered = page.waitForResponse(async (response) => (await response.text()).includes('Older'));
       letGo(good(answerOf(older)));
       await (await answered).finished();
-      push({ type: 'sale', saleId });
+      await push({ type: 'sale', saleId });
       await page.getByRole('heading', { level: 1, name: 'Newest' }).waitFor();
       expect((await headings()).filter((name) => /^(Older|New)/.test(name))).toEqual(['Newer', 'Newest']);
       await page.context().close();

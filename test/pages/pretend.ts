@@ -2,7 +2,7 @@
  * The pages before an API that answers whatever a test wants: for states in which a real one is too rarely or too briefly, for
  * answers that overtake each other, and for sizes that would take long to make. Its answers have the types of the real one.
  */
-import type { BrowserContextOptions, Page } from 'playwright-core';
+import type { BrowserContextOptions, Page, WebSocketRoute } from 'playwright-core';
 import { startWeb } from '#local/web.ts';
 import { minorDigits } from '#platform/kernel/money.ts';
 import type { Role } from '#platform/security/roles.ts';
@@ -16,7 +16,11 @@ export const emptyPage = { items: [], nextCursor: null };
 export interface Pretended {
   readonly url: string;
   /** A browser in which somebody with a role is signed in, or nobody, before this API. It is not at a page yet. */
-  open(options: PretendedOptions): Promise<{ page: Page; push(message: object): void }>;
+  open(options: PretendedOptions): Promise<{
+    page: Page;
+    /** Sends the page a message, once it has connected. */
+    push(message: object): Promise<void>;
+  }>;
   close(): Promise<void>;
 }
 
@@ -56,10 +60,8 @@ export async function pretend(): Promise<Pretended> {
       if (role !== 'nobody') {
         await page.addInitScript((kept) => localStorage.setItem('holdfast.session', kept), JSON.stringify(tokens()));
       }
-      let push: (message: object) => void = () => undefined;
-      await page.routeWebSocket(/^ws:/, (socket) => {
-        push = (message) => socket.send(JSON.stringify(message));
-      });
+      const connected = Promise.withResolvers<WebSocketRoute>();
+      await page.routeWebSocket(/^ws:/, (socket) => connected.resolve(socket));
       await page.route(`${api}/**`, async (route) => {
         const { pathname, searchParams } = new URL(route.request().url());
         const isMe = pathname === '/me' && role !== 'nobody';
@@ -75,7 +77,7 @@ export async function pretend(): Promise<Pretended> {
         // A page that has gone on meanwhile hears nothing any more.
         await route.fulfill({ status, json: body, headers }).catch(() => undefined);
       });
-      return { page, push: (message) => push(message) };
+      return { page, push: async (message) => (await connected.promise).send(JSON.stringify(message)) };
     },
     async close() {
       await browser.close();

@@ -7,7 +7,7 @@ const idOf = (n: number) => `01998c1e-7d00-7000-8000-${String(n).padStart(12, '0
 
 export const productOf = (n: number): Product => ({
   ...{ productId: idOf(n) as Product['productId'], sku: `SKU-${n}`, name: `Thing ${n}` },
-  ...{ description: 'A thing to have.', price: { amountMinor: 4_900, currency: 'EUR' } },
+  ...{ description: 'A thing to have.', price: { amountMinor: 4_900, currency: 'EUR' }, pictures: [] },
 });
 
 export function saleOf(n: number, change: Partial<SaleView> = {}): SaleView {
@@ -26,6 +26,7 @@ export function saleOf(n: number, change: Partial<SaleView> = {}): SaleView {
       requiresContact: false,
     },
     ...{ waitlistSize: 10, offerLifeSeconds: 600, payWithinSeconds: null, offerCutoffSeconds: 60, pausedAt: null },
+    paymentProvider: null,
     ...{ clockStandsAt: null, reserveOpensAt: at(-1), reserveClosesAt: at(1), purchaseOpensAt: at(2) },
     ...{ purchaseClosesAt: at(3), phase: 'reserving', publishAt: at(-2), requiresCode: false },
     stock: { epoch: 1, version: 1, allotment: 10, available: 10, allocated: 0, sold: 0, waitlisted: 0 },
