@@ -127,6 +127,7 @@ describe('an answer that a newer one has overtaken is dropped', () => {
         role: 'admin',
         answer(path) {
           if (path === `${root}/sales`) return good({ items: [newer], nextCursor: null });
+          if (path.startsWith('/products/')) return good(productOf(1));
           if (path === `${root}/sales/${saleId}`) return asked++ === 0 ? held : good(answerOf(newest));
           return undefined;
         },
