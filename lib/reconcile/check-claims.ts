@@ -27,13 +27,15 @@ import { toIso } from '#platform/kernel/clock.ts';
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { readOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
-import type { RedisClient } from '#platform/redis/redis.ts';
+import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
 import { type ReservationRow, readHoldings, readPage } from '#reservation/reservation.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { bucketCount, claimBucket, saleTag } from '#sale/sale-id.ts';
 import type { Drift } from './drift.ts';
 import type { ClaimsPlace, Pending } from './progress.ts';
+
+const mirroredRowsScript = defineScript('holdfastMirroredRows', luaSource('lib/reconcile/mirrored-rows.lua'));
 
 /** A request that has been undecided for this much longer than its queue's oldest message is no longer in flight. */
 const undecidedForMs = 600_000;
@@ -97,26 +99,15 @@ async function readMirrored(
   rows: readonly ReservationRow[],
 ): Promise<{ packed: string | null; claim: string | null }[]> {
   const tag = saleTag(saleId);
-  const mirrored = new Array<{ packed: string | null; claim: string | null }>(rows.length);
-  const byBucket = [...Map.groupBy(rows.keys(), (index) => claimBucket(tag, rows[index]?.customerId as never))];
-  for (let start = 0; start < byBucket.length; start += keysPerRoundTrip) {
-    const trip = byBucket.slice(start, start + keysPerRoundTrip);
-    const results = await inOneTrip<(string | null)[]>(
-      redis,
-      trip.map(([bucket, places]) => [
-        'hmget',
-        keys.claims(tag, bucket),
-        ...places.flatMap((index) => {
-          const { reservationId, customerId } = rows[index] as ReservationRow;
-          return [reservationField(reservationId, customerId), customerField(customerId)];
-        }),
-      ]),
-    );
-    trip.forEach(([, places], n) => {
-      places.forEach((index, k) => {
-        mirrored[index] = { packed: results[n]?.[2 * k] ?? null, claim: results[n]?.[2 * k + 1] ?? null };
-      });
+  const mirrored: { packed: string | null; claim: string | null }[] = [];
+  for (let start = 0; start < rows.length; start += keysPerRoundTrip) {
+    // A large sale has a bucket for almost each of them, and a command for each bucket costs more than the reading.
+    const texts = rows.slice(start, start + keysPerRoundTrip).map(({ reservationId, customerId }) => {
+      const bucket = claimBucket(tag, customerId).toString(36);
+      return `${bucket}\0${reservationField(reservationId, customerId)}\0${customerField(customerId)}\0`;
     });
+    const found = await mirroredRowsScript.run(redis, [keys.claimsOf(tag)], [texts.join('')]);
+    for (const [packed, claim] of found as [string | null, string | null][]) mirrored.push({ packed, claim });
   }
   return mirrored;
 }
