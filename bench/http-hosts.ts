@@ -3,6 +3,7 @@ import { type Child, startChild } from './child.ts';
 import type { BenchEnvironment } from './environment.ts';
 import type { HttpLoad, LoadResult } from './http-load.ts';
 import { cpuMsOf } from './processor-time.ts';
+import { acceptMemoryMb, heapOptions } from './settings.ts';
 
 const startLimitMs = 60_000;
 const loadLimitMs = 300_000;
@@ -29,6 +30,8 @@ export async function startHost(
   const child = startChild(environment, {
     ...{ file: `./hosts/${name}.ts`, args, env },
     name: `${started}-${name}-${args[0]?.replaceAll(/[^a-z]+/g, '-').slice(0, 40) ?? ''}`,
+    // As deployed means also the heap that the function has.
+    nodeOptions: name === 'deployed' ? heapOptions(acceptMemoryMb) : [],
     // serverless-offline prints its routes.
     quiet: true,
   });

@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks';
 import { type Child, startChild } from './child.ts';
 import type { Contender, ContenderName } from './contender.ts';
 import type { BenchEnvironment } from './environment.ts';
-import { shippedNodeOptions } from './settings.ts';
+import { heapOptions, shippedMemoryMb, shippedNodeOptions } from './settings.ts';
 import type { QueueSource, RunOptions, ShareResult } from './worker-process.ts';
 import { deliveriesOf, type Plan } from './workload.ts';
 
@@ -127,7 +127,7 @@ export class Runner {
       name: `${name}-${number}`,
       // Not among the arguments, which every process of the machine can read.
       env: { NODE_OPTIONS: shippedNodeOptions, BENCH_STORES: JSON.stringify({ mysqlUrl, redisUrl }) },
-      nodeOptions: ['--expose-gc'],
+      nodeOptions: ['--expose-gc', ...heapOptions(shippedMemoryMb)],
     });
     return { child, info: await child.next(({ ready }) => ready as ContenderInfo | undefined, graceMs) };
   }

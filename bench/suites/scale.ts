@@ -17,6 +17,7 @@ import type { Bought } from '../scale-buyers.ts';
 import type { ScaleFigures, ScaleTask } from '../scale-process.ts';
 import { lineOf, referenceSize, type ShownSize, type ShownVerb, shownBy } from '../scale-report.ts';
 import { prepareVerb, type Verb, verbs } from '../scale-verbs.ts';
+import { heapOptions } from '../settings.ts';
 import { percentile, rounded } from '../statistics.ts';
 import type { Context, Suite } from '../suite.ts';
 import { openUnhurried } from '../unhurried.ts';
@@ -34,8 +35,6 @@ const quietSeconds = { quick: 10, full: 15 };
 /** How long a process may take to start, and a verb for each row and in all. */
 const startLimitMs = 180_000;
 const rowLimitMs = 20;
-/** Node keeps so much of a function's memory for other things than its heap. */
-const besidesHeapMib = 128;
 
 const tables = [
   ...['reservations', 'waitlist', 'sale_jobs', 'ledger', 'outbox', 'sales', 'purchases', 'purchase_items', 'refunds'],
@@ -106,7 +105,7 @@ async function measure(
       file: bundled(processName),
       args: [JSON.stringify({ name, saleId, size, servers: serversOf(environment) } satisfies ScaleTask)],
       name: `scale-${name.replaceAll(/\W+/g, '-')}-${size}`,
-      nodeOptions: [`--max-old-space-size=${memoryMb - besidesHeapMib}`],
+      nodeOptions: heapOptions(memoryMb),
     });
     try {
       await child.next(({ ready }) => ready, startLimitMs);
