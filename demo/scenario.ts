@@ -78,6 +78,16 @@ const refundEvery = 50;
 
 /** Plays the demo. Throws on any unexpected failure. */
 export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOptions): Promise<DemoOutcome> {
+  const listeners: Listener[] = [];
+  try {
+    return await play(world, plan, options, listeners);
+  } finally {
+    // One that is left open would come back for ever.
+    for (const listener of listeners) listener.close();
+  }
+}
+
+async function play(world: DemoWorld, plan: Plan, options: DemoOptions, listeners: Listener[]): Promise<DemoOutcome> {
   const { operator, progress } = world;
   const random = seededRandom(options.seed + 1);
   const counters: Counters = {
@@ -96,7 +106,7 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
     if (!planned) throw new Error('there are more accounts than customers');
     return new Shopper(account, planned, { sales, counters, random, pollMs });
   });
-  const listeners = await connect(world, plan, shoppers);
+  await connect(world, plan, shoppers, listeners);
   const stretch = await warmUp(world, plan);
 
   const opensAtMs = Date.now() + leadMs;
@@ -168,7 +178,6 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   progress.stage(() => 'closing · customers poll one last time');
   await pLimit(signUpsAtOnce).map(shoppers, (shopper) => shopper.look());
   await pLimit(signUpsAtOnce).map(accounts.slice(0, 100), (account) => account.notifications());
-  for (const listener of listeners) listener.close();
   progress.end();
   return { swallowed, deeds, readers };
 }
@@ -198,14 +207,13 @@ async function connect(
   { websocketUrl, log, progress }: DemoWorld,
   plan: Plan,
   shoppers: Shopper[],
-): Promise<Listener[]> {
-  const listeners: Listener[] = [];
+  listeners: Listener[],
+): Promise<void> {
   const wanted = shoppers.filter((_, index) => plan.customers[index]?.listens);
   progress.stage(() => `connecting · ${count(listeners.length)} of ${count(wanted.length)} WebSockets`);
   await pLimit(connectsAtOnce).map(wanted, async (shopper) => {
     listeners.push(await Listener.open(websocketUrl, shopper.account, log, (line) => shopper.hear(line)));
   });
-  return listeners;
 }
 
 /**
@@ -216,7 +224,9 @@ async function warmUp({ api, progress }: DemoWorld, plan: Plan): Promise<number>
   progress.stage(() => 'warming up');
   const startedAtMs = Date.now();
   const reads = Array.from({ length: warmUpReads }, (_, index) => index);
-  await pLimit(warmUpAtOnce).map(reads, () => api.send('products', { method: 'GET', path: '/products?limit=5' }));
+  await pLimit(warmUpAtOnce).map(reads, () =>
+    api.call('products', () => api.anyone.http.GET('/products', { params: { query: { limit: 5 } } })),
+  );
   const readsPerSecond = (warmUpReads / (Date.now() - startedAtMs)) * 1_000;
   const rushPerSecond = (plan.rush.length / plan.rushMs) * 1_000;
   const stretch = Math.min(mostStretch, Math.max(1, rushPerSecond / (readsPerSecond * reservationsPerRead)));

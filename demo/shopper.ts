@@ -5,14 +5,8 @@
  * the clients' log.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type Account,
-  type Answer,
-  isWorthRepeating,
-  type ReservationView,
-  retryAfterMs,
-  type SaleView,
-} from '#load/client.ts';
+import type { components, Reservation } from '#client/index.ts';
+import type { Account, Answer } from '#load/client.ts';
 import type { PushLine } from '#load/log.ts';
 import type { PlannedCustomer, PlannedRequest } from './plan.ts';
 
@@ -27,7 +21,7 @@ export interface OpenSale {
 }
 
 /** Takes over what a sale's page says. */
-export function follow(sale: OpenSale, seen: SaleView): void {
+export function follow(sale: OpenSale, seen: components['schemas']['Sale']): void {
   sale.status = seen.status;
   sale.purchaseOpensAtMs = Date.parse(seen.purchaseOpensAt);
   sale.purchaseClosesAtMs = Date.parse(seen.purchaseClosesAt);
@@ -66,11 +60,10 @@ export interface Surroundings {
   random: () => number;
 }
 
-const attempts = 6;
 /** A shopper with a WebSocket polls this much less often. */
 const listeningPatience = 2;
-const paymentPollMs = 700;
-const undecidedStates = new Set(['requested', 'unknown', 'requires_action', 'refunding']);
+/** A payment outlives the window: a customer who ordered in time waits for the outcome for so long. */
+const patienceMs = 90_000;
 /** Refusals after which the units may still be bought later: the shopper's view of the sale was outdated. */
 const mayCome = new Set(['sale_paused', 'sale_cancelled', 'window_not_open']);
 /** What a declined customer tries next. */
@@ -109,28 +102,23 @@ export class Shopper {
     return [...this.#saleOf.keys()].filter((id) => !this.#handled.has(id) && !this.#waitlisted.has(id));
   }
 
-  /** Sends a request; repeats it under the same key while the answer says that this may help. */
+  /** Sends a request. */
   async reserve(request: PlannedRequest, scheduledMs: number, quantity = request.quantity): Promise<void> {
     const { counters, sales } = this.#around;
     const saleId = sales[request.sale]?.saleId ?? '';
     const atLeast = quantity === request.quantity ? request.atLeast : quantity;
     counters.sent++;
-    for (let tries = 1; tries <= attempts; tries++) {
-      const due = tries === 1 ? { scheduledMs } : {};
-      const answer = await this.account.reserve(saleId, { quantity, atLeast, key: request.key, ...due });
-      if (answer.status === 202) {
-        const { reservationId } = answer.body;
-        if (this.#saleOf.has(reservationId)) return;
-        counters.accepted++;
-        this.#saleOf.set(reservationId, saleId);
-        this.#pending.add(reservationId);
-        if (this.#around.random() < 0.2) await this.account.reservation(reservationId);
-        return;
-      }
-      if (!isWorthRepeating(answer)) break;
-      await sleep(retryAfterMs(answer));
+    const answer = await this.account.reserve(saleId, { quantity, atLeast, key: request.key, scheduledMs });
+    if (answer.status !== 202) {
+      counters.refused++;
+      return;
     }
-    counters.refused++;
+    const { reservationId } = answer.body;
+    if (this.#saleOf.has(reservationId)) return;
+    counters.accepted++;
+    this.#saleOf.set(reservationId, saleId);
+    this.#pending.add(reservationId);
+    if (this.#around.random() < 0.2) await this.account.reservation(reservationId);
   }
 
   /** Handles what was pushed. */
@@ -154,7 +142,7 @@ export class Shopper {
   async look(): Promise<void> {
     const views = await this.account.reservations();
     if (!views) return;
-    const allocated: ReservationView[] = [];
+    const allocated: Reservation[] = [];
     for (const view of views) {
       if (this.#pending.delete(view.reservationId)) this.#around.counters.decided++;
       if (view.state === 'waitlisted') this.#waitlisted.add(view.reservationId);
@@ -171,7 +159,7 @@ export class Shopper {
     return this.account.buy(reservationIds, this.#plan.paymentToken, key);
   }
 
-  async #act(allocated: ReservationView[]): Promise<void> {
+  async #act(allocated: Reservation[]): Promise<void> {
     const { behaviour, takesOffers } = this.#plan;
     const { sales, counters } = this.#around;
     if (behaviour === 'cancels') {
@@ -183,7 +171,7 @@ export class Shopper {
     }
     const open = new Set(sales.filter((sale) => isOpen(sale, Date.now())).map(({ saleId }) => saleId));
     const offered = allocated.filter(({ saleId }) => open.has(saleId));
-    const isOffer = (view: ReservationView) => this.#offered.has(view.reservationId);
+    const isOffer = (view: Reservation) => this.#offered.has(view.reservationId);
     const offers = offered.filter(isOffer);
     if (takesOffers) counters.offersTaken += offers.length;
     else counters.offersLeft += this.#take(offers).length;
@@ -194,15 +182,15 @@ export class Shopper {
   }
 
   /** Marks reservations as handled, so that they are acted on once. */
-  #take(views: ReservationView[]): ReservationView[] {
+  #take(views: Reservation[]): Reservation[] {
     for (const view of views) this.#handled.add(view.reservationId);
     return views;
   }
 
   /** Orders of one currency each, as large as they may be. */
-  #together(views: ReservationView[]): ReservationView[][] {
+  #together(views: Reservation[]): Reservation[][] {
     const currencyOf = new Map(this.#around.sales.map((sale) => [sale.saleId, sale.currency]));
-    const orders: ReservationView[][] = [];
+    const orders: Reservation[][] = [];
     for (const group of Map.groupBy(views, (view) => currencyOf.get(view.saleId)).values()) {
       for (let start = 0; start < group.length; start += mostPerPurchase) {
         orders.push(group.slice(start, start + mostPerPurchase));
@@ -231,28 +219,16 @@ export class Shopper {
 
   /** Orders, and follows the payment to its end. Resolves to the last state that was seen. */
   async #pay(reservationIds: string[], token: string, key: string, twice: boolean): Promise<string> {
-    let purchaseId = '';
-    for (let tries = 1; tries <= attempts && purchaseId === ''; tries++) {
-      const [answer] = await Promise.all([
-        this.account.buy(reservationIds, token, key),
-        twice ? this.account.buy(reservationIds, token, key) : undefined,
-      ]);
-      if (answer.status === 202) purchaseId = answer.body.purchaseId;
-      else if (isWorthRepeating(answer) || answer.code === 'idempotency_in_progress') await sleep(retryAfterMs(answer));
-      else return answer.code ?? String(answer.status);
-    }
-    // A payment outlives the window: a customer who ordered in time waits for the outcome.
-    const patienceEndsMs = Date.now() + 90_000;
-    let [state, amountMinor] = ['requested', 0];
-    while (purchaseId !== '' && undecidedStates.has(state) && Date.now() < patienceEndsMs) {
-      await sleep(paymentPollMs * (0.7 + 0.6 * this.#around.random()));
-      const answer = await this.account.purchase(purchaseId);
-      if (answer.status === 200) {
-        state = answer.body.state;
-        amountMinor = answer.body.amount.amountMinor;
-      }
-    }
-    if (state === 'captured') this.#captured.push({ purchaseId, amountMinor });
+    const [ordered] = await Promise.all([
+      this.account.buy(reservationIds, token, key),
+      twice ? this.account.buy(reservationIds, token, key) : undefined,
+    ]);
+    if (ordered.status !== 202) return ordered.code ?? String(ordered.status);
+    const { purchaseId } = ordered.body;
+    const paid = await this.account.paid(purchaseId, AbortSignal.timeout(patienceMs)).catch(() => undefined);
+    if (paid?.status !== 200) return paid?.code ?? 'unknown';
+    const { state, amount } = paid.body;
+    if (state === 'captured') this.#captured.push({ purchaseId, amountMinor: amount.amountMinor });
     return state;
   }
 

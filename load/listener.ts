@@ -1,20 +1,17 @@
 /**
- * A client's WebSocket: receives what is pushed to it and logs everything, in the order of arrival.
+ * A client's WebSocket: the client's own live connection, with everything that is pushed in the log, in the order of arrival.
  *
- * A push may come twice, and two may overtake each other on their way; each carries a version, so a client shows what is
+ * A push may come twice, and two may overtake each other on their way; each carries a version, so the client shows what is
  * newer than what it shows already and drops the rest (invariant I5). What was shown is in the log, and judged there.
  */
+import { type Live, type LiveMessage, openLive } from '#client/live.ts';
 import type { Account } from './client.ts';
 import type { ClientLog, PushLine, SeenStock } from './log.ts';
 
-/** What the API pushes, as far as a client needs it. */
-interface Message {
-  type: string;
+/** What the API pushes, as far as the log has it. */
+interface Message extends LiveMessage {
   kind?: string;
   notificationId?: string;
-  reservationId?: string;
-  purchaseId?: string;
-  saleId?: string;
   epoch?: number;
   version?: number;
   state?: string;
@@ -23,40 +20,15 @@ interface Message {
 
 const pushedTypes = new Set(['reservation', 'purchase', 'reminder', 'stock', 'sale']);
 const connectTimeoutMs = 20_000;
-/** The server ends a connection on which no message arrives for 55 s. */
-const pingEveryMs = 25_000;
 
 let connections = 0;
 
 /** An open WebSocket of a customer. */
 export class Listener {
-  readonly #socket: WebSocket;
-  readonly #ping: NodeJS.Timeout;
-  /** What is on the screen: the version of each thing, and what was said of it at that version. */
-  readonly #screen = new Map<string, { epoch: number; version: number; said: Set<string> }>();
+  readonly #live: Live;
 
-  #token: string;
-
-  private constructor(
-    socket: WebSocket,
-    heard: (line: PushLine) => void,
-    log: ClientLog,
-    account: Account,
-    token: string,
-  ) {
-    this.#socket = socket;
-    this.#token = token;
-    const { customerId } = account;
-    const connection = ++connections;
-    socket.addEventListener('message', ({ data }) => {
-      const pushed = lineOf(String(data), connection, customerId);
-      if (!pushed) return;
-      const line = { ...pushed, shown: this.#show(pushed) };
-      log.write(line);
-      if (line.shown) heard(line);
-    });
-    this.#ping = setInterval(() => this.#stay(account), pingEveryMs);
-    this.#ping.unref();
+  private constructor(live: Live) {
+    this.#live = live;
   }
 
   /** Connects; resolves when the connection is open. `heard` is told of every push that is shown. */
@@ -66,73 +38,63 @@ export class Listener {
     log: ClientLog,
     heard: (line: PushLine) => void = () => undefined,
   ): Promise<Listener> {
-    const address = new URL(url);
-    const token = await account.token();
-    address.searchParams.set('token', token);
-    const socket = new WebSocket(address);
-    const listener = new Listener(socket, heard, log, account, token);
-    await new Promise<void>((resolve, reject) => {
-      const late = setTimeout(() => reject(new Error('the WebSocket did not open in time')), connectTimeoutMs);
-      socket.addEventListener('open', () => resolve(clearTimeout(late)), { once: true });
-      socket.addEventListener('error', () => reject(new Error('the WebSocket could not be opened')), { once: true });
+    const { customerId } = account;
+    const opened = Promise.withResolvers<void>();
+    /** One that comes back is another one. */
+    let connection = 0;
+    const note = (message: LiveMessage, shown: boolean) => {
+      const line = lineOf(message, { connection, customerId, shown });
+      if (!line) return;
+      log.write(line);
+      if (shown) heard(line);
+    };
+    const live = openLive({
+      url,
+      token: account.token,
+      onMessage: (message) => note(message, true),
+      onStale: (message) => note(message, false),
+      onState(state) {
+        if (state !== 'live') return;
+        connection = ++connections;
+        opened.resolve();
+      },
     });
-    return listener;
+    live.open();
+    const late = setTimeout(() => opened.reject(new Error('the WebSocket did not open in time')), connectTimeoutMs);
+    try {
+      await opened.promise;
+    } catch (error) {
+      live.close();
+      throw error;
+    } finally {
+      clearTimeout(late);
+    }
+    return new Listener(live);
   }
 
   /** Asks for the live stock of a sale. */
   watch(saleId: string): void {
-    this.#send({ action: 'watch', saleId });
+    this.#live.watch(saleId);
   }
 
   close(): void {
-    clearInterval(this.#ping);
-    this.#socket.close();
-  }
-
-  /** Shows that the client is there, with a fresh token as soon as it has one. */
-  async #stay(account: Account): Promise<void> {
-    // Without a fresh token the connection lasts as long as the old one.
-    const token = await account.token().catch(() => this.#token);
-    this.#send(token === this.#token ? { action: 'ping' } : { action: 'authenticate', token });
-    this.#token = token;
-  }
-
-  /** Shows what is new; a reminder is new beside the state that it speaks of. */
-  #show({ about, subjectId, kind = '', notificationId = '', epoch = 0, version }: Pushed): boolean {
-    const place = `${about === 'reminder' ? 'reservation' : about}/${subjectId}`;
-    const shown = this.#screen.get(place);
-    const said = about === 'reminder' ? `${kind} ${notificationId}` : 'state';
-    if (shown && shown.epoch === epoch && shown.version === version) {
-      if (shown.said.has(said)) return false;
-      shown.said.add(said);
-      return true;
-    }
-    const isOlder = shown && (epoch < shown.epoch || (epoch === shown.epoch && version < shown.version));
-    if (isOlder) return false;
-    this.#screen.set(place, { epoch, version, said: new Set([said]) });
-    return true;
-  }
-
-  #send(message: object): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+    this.#live.close();
   }
 }
 
-type Pushed = Omit<PushLine, 'shown'>;
-
 /** The line for a message, or undefined if it is an answer to something that this client said. */
-function lineOf(text: string, connection: number, customerId: string): Pushed | undefined {
-  const message = JSON.parse(text) as Message & Partial<SeenStock>;
-  if (!pushedTypes.has(message.type)) return undefined;
-  const { type, kind, notificationId, epoch, version = 0, state, phase } = message;
-  const subjectId = message.reservationId ?? message.purchaseId ?? message.saleId ?? '';
+function lineOf(
+  message: Message & Partial<SeenStock>,
+  facts: Pick<PushLine, 'connection' | 'customerId' | 'shown'>,
+): PushLine | undefined {
+  const { type = '', kind, notificationId, epoch, version = 0, state, phase } = message;
+  if (!pushedTypes.has(type)) return undefined;
   return {
     type: 'push',
-    connection,
-    customerId,
+    ...facts,
     receivedMs: Date.now(),
     about: type,
-    subjectId,
+    subjectId: message.reservationId ?? message.purchaseId ?? message.saleId ?? '',
     version,
     ...(epoch === undefined ? {} : { epoch }),
     ...(state === undefined ? {} : { state }),

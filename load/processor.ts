@@ -2,17 +2,19 @@
  * Artillery's hooks: who each virtual user is, what it asks for, and the clients' log.
  *
  * Invariant: every request of every virtual user is in the log with what was answered, or that nothing was, in the format
- * that the verifier reads. A virtual user is one customer with one key, and no two are the same customer. Loaded by
+ * that the verifier reads. A virtual user is one customer with one key, and no two are the same customer. Artillery sends
+ * the requests by itself, since what it sends and measures is the load; of the client only the shapes are used. Loaded by
  * artillery through processor.mjs; the run's own facts are in the file that HOLDFAST_LOAD_PLAN names.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent } from 'node:http';
+import type { components } from '#client/index.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';
-import type { SeenReservation, SeenStock } from './log.ts';
 import { ClientLog, type Facts, type Operation } from './log.ts';
 import type { LoadPlan } from './plan.ts';
 import { solve } from './proof-of-work.ts';
+import { seenNotices, seenPurchase, seenReservation } from './seen.ts';
 
 /** The part of artillery's objects that is used here. */
 interface UserContext {
@@ -256,25 +258,17 @@ function write(request: Outgoing, vars: Vars, status: number, code: string | und
   });
 }
 
-/** Bodies as the API documents them, as far as they are read here. */
-interface Body {
-  code?: string;
-  challenge?: Challenge;
-  reservationId?: string;
-  purchaseId?: string;
-  state?: string;
-  version?: number;
-  units?: number;
-  ticket?: number | null;
-  position?: number | null;
-  amount?: { amountMinor: number; currency: string };
-  saleId?: string;
-  stock?: Omit<SeenStock, 'saleId'>;
-  items?: unknown[];
-}
+type Schemas = components['schemas'];
+/** Any body as the API documents it, as far as it is read here; which one it is the request says. */
+type Body = { code?: string; challenge?: Challenge; items?: unknown[] } & Partial<
+  Pick<Schemas['ReservationAccepted'], 'ticket' | 'position'> &
+    Omit<Schemas['Reservation'], 'state'> &
+    Omit<Schemas['Purchase'], 'state' | 'items'> &
+    Pick<Schemas['Sale'], 'stock'> & { state: string }
+>;
 
 function learn(request: Outgoing, vars: Vars, body: Body): Facts {
-  const { ticket, position, reservationId = '', purchaseId = '', state = '', amount } = body;
+  const { ticket = null, position = null, reservationId = '', purchaseId = '', state = '', amount } = body;
   switch (request.name) {
     case 'reserve':
       vars.reservationId = reservationId;
@@ -282,36 +276,26 @@ function learn(request: Outgoing, vars: Vars, body: Body): Facts {
     case 'reservation':
     case 'cancel':
       vars.state = state;
-      return { reservations: [seenReservation(body)] };
+      return { reservations: [seenReservation(body as Schemas['Reservation'])] };
     case 'reservations':
-      return { reservations: (body.items as Body[]).map(seenReservation) };
+      return { reservations: (body as Schemas['ReservationPage']).items.map(seenReservation) };
     case 'buy':
       vars.purchaseId = purchaseId;
       return { purchaseId, ...amount };
     case 'purchase':
       vars.purchaseState = state;
-      return {
-        purchases: [{ purchaseId, state, amountMinor: amount?.amountMinor ?? 0, currency: amount?.currency ?? '' }],
-      };
+      return { purchases: [seenPurchase(body as Schemas['Purchase'])] };
     case 'sale':
       return body.stock ? { stocks: [{ saleId: vars.saleId, ...body.stock }] } : {};
     case 'sales':
       return {
-        stocks: (body.items as Body[]).flatMap(({ saleId, stock }) => (saleId && stock ? [{ saleId, ...stock }] : [])),
+        stocks: (body as Schemas['SalePage']).items.map(({ saleId, stock }) => ({ saleId, ...stock })),
       };
     case 'notifications':
-      return {
-        notices: (body.items as { notificationId: string; subjectId: string; version: number; kind: string }[]).map(
-          ({ notificationId, subjectId, version, kind }) => ({ notificationId, subjectId, version, kind }),
-        ),
-      };
+      return { notices: seenNotices((body as Schemas['NotificationPage']).items) };
     default:
       return {};
   }
-}
-
-function seenReservation({ reservationId = '', state = '', version = 0, units = 0 }: Body): SeenReservation {
-  return { reservationId, state, version, units };
 }
 
 /** Most cards are good; some are declined, slow, or charged without an answer that arrives. */

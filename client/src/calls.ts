@@ -23,16 +23,18 @@ export interface CallsOptions {
   answerMs?: number | undefined;
 }
 
-/** The wait before the second try; each later one is twice as long. */
+/** The wait before the second try; each later one is twice as long, up to the longest. */
 const firstWaitMs = 250;
+const longestBackOffMs = 8_000;
 /** A server that asks for a longer wait than this is not waited for: the caller is told instead. */
 const longestWaitMs = 30_000;
 /** What was worked for before a sale opened does not count once it is open, so a second time may be asked for. */
 const worksAtMost = 2;
 
+const isRead = ({ method }: Request) => method === 'GET' || method === 'HEAD';
+
 /** Whether a second one of this request does no harm. */
-const mayRepeat = (request: Request) =>
-  request.method === 'GET' || request.method === 'HEAD' || request.headers.has('idempotency-key');
+const mayRepeat = (request: Request) => isRead(request) || request.headers.has('idempotency-key');
 
 /** Whether the same request may get another answer. */
 const isPassing = ({ status, code }: Problem) =>
@@ -59,31 +61,38 @@ export function openCalls(options: CallsOptions): (request: Request) => Promise<
   const { token, prove, language, tries = 5, answerMs = 15_000 } = options;
   const send = options.fetch ?? ((request: Request) => globalThis.fetch(request));
 
-  async function attempt(request: Request, headers: Record<string, string | undefined>): Promise<Response> {
+  async function attempt(
+    request: Request,
+    body: ArrayBuffer | undefined,
+    headers: Record<string, string | undefined>,
+  ): Promise<Response> {
     const key = request.headers.get('idempotency-key') ?? undefined;
     const signal = AbortSignal.any([request.signal, AbortSignal.timeout(answerMs)]);
-    const one = new Request(request.clone(), { signal });
+    const one = new Request(request, body ? { signal, body } : { signal });
     for (const [name, value] of Object.entries(headers)) if (value) one.headers.set(name, value);
     let response: Response;
-    let body: ArrayBuffer;
+    let answer: ArrayBuffer;
     try {
       response = await send(one);
       // An answer that breaks off is as lost as one that never came.
-      body = await response.arrayBuffer();
+      answer = await response.arrayBuffer();
     } catch (error) {
       if (request.signal.aborted) throw request.signal.reason;
       throw Object.assign(new Problem(0, { title: 'No answer', code: 'unreachable' }, 0, key), { cause: error });
     }
     const { status, statusText } = response;
     if (response.ok) {
-      return new Response(body.byteLength > 0 ? body : null, { status, statusText, headers: response.headers });
+      return new Response(answer.byteLength > 0 ? answer : null, { status, statusText, headers: response.headers });
     }
     const retryAfterMs = retryAfterOf(response.headers.get('retry-after'), Date.now());
-    throw new Problem(status, parsed(body), retryAfterMs, key);
+    throw new Problem(status, parsed(answer), retryAfterMs, key);
   }
 
   return async (request) => {
     const signsItself = request.headers.has('authorization');
+    // Read once, since a request gives its body once.
+    const sentBody = isRead(request) ? undefined : await request.arrayBuffer();
+    const body = sentBody?.byteLength ? sentBody : undefined;
     let rejected: string | undefined;
     let proof: string | undefined;
     let works = 0;
@@ -91,7 +100,11 @@ export function openCalls(options: CallsOptions): (request: Request) => Promise<
       const access = signsItself ? undefined : await token?.(rejected);
       const authorization = access && `Bearer ${access}`;
       try {
-        return await attempt(request, { authorization, 'x-proof-of-work': proof, 'accept-language': language?.() });
+        return await attempt(request, body, {
+          authorization,
+          'x-proof-of-work': proof,
+          'accept-language': language?.(),
+        });
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
         proof = undefined;
@@ -107,7 +120,7 @@ export function openCalls(options: CallsOptions): (request: Request) => Promise<
         }
         const isLast = sent >= tries || error.retryAfterMs > longestWaitMs;
         if (isLast || !mayRepeat(request) || !isPassing(error)) throw error;
-        const backOffMs = firstWaitMs * 2 ** (sent - 1) * (0.5 + Math.random());
+        const backOffMs = Math.min(firstWaitMs * 2 ** (sent - 1), longestBackOffMs) * (0.5 + Math.random());
         await pause(Math.max(error.retryAfterMs, backOffMs), request.signal);
       }
     }

@@ -1,13 +1,10 @@
 /**
- * The client: every call of the API with its types, and the few that make a purchase as functions of their own.
- *
- * Invariant: one intent has one Idempotency-Key. A call that takes a key gets one when it is made, and keeps it over every
- * try; who gives a key of their own, as after a reload, means the same intent again.
+ * The client: every call of the API with its types, the few that make a purchase as functions of their own, and what is
+ * pushed.
  */
-import createFetchClient, { type Client as FetchClient } from 'openapi-fetch';
-import { type CallsOptions, openCalls, type TokenSource } from './calls.ts';
+import type { TokenSource } from './calls.ts';
+import { dataOf, type Http, type HttpOptions, openHttp } from './http.ts';
 import { newKey } from './intents.ts';
-import { keyed } from './keyed.ts';
 import { type LinkState, type LiveMessage, openLive } from './live.ts';
 import type { components as messages } from './messages.ts';
 import type { components, paths } from './schema.ts';
@@ -28,9 +25,7 @@ export type News = Messages['Told'] | Messages['Stock'] | Messages['Phase'];
 /** What a customer has to do for a payment: confirm it at an address, before a deadline. */
 export type Action = NonNullable<Purchase['action']>;
 
-export interface ClientOptions extends Omit<CallsOptions, 'token'> {
-  /** The address of the HTTP API. */
-  api: string;
+export interface ClientOptions extends HttpOptions {
   /** The address of the WebSocket API; without it decisions are asked for, and nothing is pushed. */
   websocket?: string | undefined;
   /** An access token of the customer, fresh at each call. */
@@ -56,9 +51,7 @@ export interface PaymentOptions extends WaitOptions {
   onAction?: ((action: Action) => void) | undefined;
 }
 
-export interface Client {
-  /** Every call of the API, by path. A call that takes an Idempotency-Key and names none gets one. */
-  readonly http: FetchClient<paths>;
+export interface Client extends Http {
   /** Asks for units of a sale. */
   reserve(saleId: string, request: ReservationRequest, options?: SendOptions): Promise<ReservationAccepted>;
   /** Waits until a reservation is decided. Being put on the waitlist is a decision too. */
@@ -105,17 +98,8 @@ interface Listener {
 
 /** Opens the API at an address for one customer. Nothing is sent before something is called. */
 export function createClient(options: ClientOptions): Client {
-  const { api, websocket, token, onState, pingMs } = options;
-  const base = api.replace(/\/+$/, '');
-  const calls = openCalls(options);
-  const http = createFetchClient<paths>({ baseUrl: base, fetch: calls });
-  http.use({
-    onRequest({ request, schemaPath }) {
-      const isKeyless = keyed.has(`${request.method} ${schemaPath}`) && !request.headers.has('idempotency-key');
-      if (isKeyless) request.headers.set('idempotency-key', newKey());
-    },
-  });
-
+  const { websocket, token, onState, pingMs } = options;
+  const { http, send } = openHttp(options);
   const listeners = new Set<Listener>();
   const watchers = new Map<string, number>();
   let state: LinkState = 'off';
@@ -170,32 +154,30 @@ export function createClient(options: ClientOptions): Client {
 
   return {
     http,
-    async reserve(saleId, body, options = {}) {
+    send,
+    reserve(saleId, body, options = {}) {
       const { params, ...rest } = sent(options);
       const path = { saleId };
-      return good(await http.POST('/sales/{saleId}/reservations', { ...rest, params: { ...params, path }, body }));
+      return dataOf(http.POST('/sales/{saleId}/reservations', { ...rest, params: { ...params, path }, body }));
     },
     waitForDecision(reservation, { signal } = {}) {
       const { reservationId } = reservation;
       // The status URL of an accepted request proves that there is one, though no store knows it yet.
       const { statusUrl = `/reservations/${reservationId}` } = reservation as Partial<ReservationAccepted>;
       return waitUntil<Reservation>({
-        read: async () =>
-          (await (await calls(new Request(base + statusUrl, signal && { signal }))).json()) as Reservation,
+        read: async () => (await (await send(statusUrl, signal && { signal })).json()) as Reservation,
         isOver: (view) => decided.has(view.state),
         listen: wakeFor((message) => message.reservationId === reservationId),
         isLive,
         signal,
       });
     },
-    async buy(body, options = {}) {
-      return good(await http.POST('/purchases', { ...sent(options), body }));
-    },
+    buy: (body, options = {}) => dataOf(http.POST('/purchases', { ...sent(options), body })),
     waitForPayment({ purchaseId }, { signal, onAction } = {}) {
       const params = { path: { purchaseId } };
       const told = new Set<string>();
       return waitUntil<Purchase>({
-        read: async () => good(await http.GET('/purchases/{purchaseId}', { params, ...(signal && { signal }) })),
+        read: () => dataOf(http.GET('/purchases/{purchaseId}', { params, ...(signal && { signal }) })),
         isOver: (view) => settled.has(view.state),
         saw({ action }) {
           if (!action || told.has(action.url)) return;
@@ -229,9 +211,4 @@ export function createClient(options: ClientOptions): Client {
       live?.close();
     },
   };
-}
-
-/** What a good answer says; a bad one has been thrown. */
-function good<T>({ data }: { data?: T }): T {
-  return data as T;
 }

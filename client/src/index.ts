@@ -16,6 +16,7 @@ export {
   type SendOptions,
   type WaitOptions,
 } from './client.ts';
+export { dataOf, type Http } from './http.ts';
 export {
   type Exclusively,
   type Intent,

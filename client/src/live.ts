@@ -24,6 +24,8 @@ export interface LiveOptions {
   /** A fresh access token, or nothing if nobody is signed in; `rejected` is one that the server has refused. */
   token(rejected?: string): Promise<string | undefined>;
   onMessage(message: LiveMessage): void;
+  /** Called with what is no news: it came before, or is older than what did. */
+  onStale?(message: LiveMessage): void;
   onState(state: LinkState): void;
   /** Called when the connection is there again after it was away. */
   onBack?(): void;
@@ -63,7 +65,7 @@ interface MaybePage {
 
 /** Opens the connection. */
 export function openLive(options: LiveOptions): Live {
-  const { url, token, onMessage, onState, onBack, onWatched, pingMs = 25_000 } = options;
+  const { url, token, onMessage, onStale, onState, onBack, onWatched, pingMs = 25_000 } = options;
   /** What somebody looks at, the latest last. */
   const wanted = new Map<string, string | undefined>();
   /** What this connection was told to watch, and with which code. */
@@ -163,6 +165,7 @@ export function openLive(options: LiveOptions): Live {
       // The server has lost its registry and does not know this connection any more.
       if (message.type === 'problem' && message.code === 'unauthenticated') return leave(opening);
       if (shown.admit(message)) onMessage(message);
+      else onStale?.(message);
     });
     opening.addEventListener('close', () => leave(opening));
   }

@@ -1,18 +1,12 @@
 /**
  * Bounded load by signed-in customers through the public API, everything in their log.
  *
- * Invariant: every request is repeated under the same key while it is retryable, as a good client does; one that ends
- * without an answer stays unanswered in the log. Used by every row.
+ * Invariant: every request is repeated under the same key while it is retryable, as the client does, but more often and
+ * sooner; one that ends without an answer stays unanswered in the log. Used by every row.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type Account,
-  type Answer,
-  isWorthRepeating,
-  type ReservationAccepted,
-  type ReservationView,
-  retryAfterMs,
-} from '#load/client.ts';
+import type { Reservation, ReservationAccepted } from '#client/index.ts';
+import { type Account, type Answer, isWorthRepeating } from '#load/client.ts';
 import { waitFor } from '#local/wait.ts';
 import type { World } from './world.ts';
 
@@ -141,7 +135,7 @@ export class Load {
         return answer;
       }
       if (answer && !isWorthRepeating(answer)) return answer;
-      await sleep(Math.min(400, answer ? retryAfterMs(answer) : 200) * (0.5 + this.#random()));
+      await sleep(Math.min(400, answer ? answer.retryAfterMs || 250 : 200) * (0.5 + this.#random()));
     }
     return undefined;
   }
@@ -182,7 +176,7 @@ export class Load {
   }
 
   /** What a customer has. One whose list broke off asks again, as people do; otherwise a host that dies would end the row. */
-  async #listed(account: Account): Promise<ReservationView[]> {
+  async #listed(account: Account): Promise<Reservation[]> {
     for (let attempt = 1; attempt <= attempts; attempt++) {
       const views = await account.reservations().catch(() => undefined);
       if (views) return views;

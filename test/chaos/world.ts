@@ -188,7 +188,8 @@ export class World {
     };
     await this.#shortenVisibility();
     await this.startHttp();
-    this.api = new Api({ url: api, log: this.#log, connections: 4_000 });
+    // Its customers repeat what they ask themselves, more often and sooner than the client does.
+    this.api = new Api({ url: api, log: this.#log, connections: 4_000, tries: 1 });
     await this.#signIn(options.customers ?? 24);
   }
 

@@ -261,7 +261,7 @@ const overload: Fault = {
                 load.promised.push({ account, saleId: sale, reservationId: answer.body.reservationId });
                 if (answer.answeredMs <= endsAtMs) accepted++;
               }
-              if (answer.status >= 429 && answer.headers['retry-after']) hinted++;
+              if (answer.status >= 429 && answer.retryAfterMs > 0) hinted++;
             }),
           );
         }

@@ -248,7 +248,7 @@ const readOnly: Fault = {
       const rush = load.rush({ sales: [sale], requests: 60, concurrency: 4, paceMs: 1_500 });
       for (const { account, reservationId } of held.slice(0, 10)) {
         const answer = await account.cancel(reservationId);
-        const asked = Number(answer.headers['retry-after']);
+        const asked = answer.retryAfterMs / 1_000;
         run.count('writes refused');
         run.expect(
           answer.status === 503 && asked > 0,
