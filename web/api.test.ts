@@ -33,11 +33,12 @@ function open(kept = new Map<string, string>()) {
 
 beforeEach(() => {
   calls = [];
-  jest.spyOn(globalThis, 'fetch').mockImplementation(async (to, init) => {
+  jest.spyOn(globalThis, 'fetch').mockImplementation(async (sent) => {
+    const request = sent as Request;
     const call = {
-      path: new URL(String(to)).pathname,
-      proof: new Headers(init?.headers).get('x-proof-of-work') ?? undefined,
-      body: JSON.parse(String(init?.body ?? '{}')) as Call['body'],
+      path: new URL(request.url).pathname,
+      proof: request.headers.get('x-proof-of-work') ?? undefined,
+      body: JSON.parse((await request.text()) || '{}') as Call['body'],
     };
     if (call.path === '/me') return Response.json({ customerId: 'ada' });
     calls.push(call);

@@ -1,19 +1,15 @@
 /**
- * The HTTP API as the pages call it: tokens that renew themselves, problems as errors with a code, answers that say the
- * time, and requests that end even if nobody answers.
+ * The HTTP API as the pages call it: the client of the API, with tokens that renew themselves for all tabs, and answers that
+ * say the time.
  */
-import { Problem, type ProblemBody } from '#client/problem.ts';
+import { openHttp } from '#client/http.ts';
+import { Problem } from '#client/problem.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';
 import { deviceTokenFor, keepDeviceToken } from './devices.ts';
 import { createServerClock, type ServerClock } from './server-clock.ts';
 import { byWebLocks, openSession, ownerOf, type Renewal, sessionKey, type Tokens } from './session.ts';
 import type { Me } from './types.ts';
 import { prove } from './work.ts';
-
-/** A refusal or a fault of the API. Where it asks for work, it holds the challenge. */
-interface Refusal extends ProblemBody {
-  readonly challenge?: Challenge;
-}
 
 export interface RequestOptions {
   body?: object | string | Blob | undefined;
@@ -58,15 +54,9 @@ export interface ApiOptions {
   language?: () => string | undefined;
 }
 
-/** Work that is shown with a call, and how many times work was done for it. */
-interface Work {
-  readonly proof: string;
-  readonly times: number;
-}
-
-const attempts = 4;
-/** What was worked for before a sale opened does not count once it is open, so a second time may be asked for. */
-const worksAtMost = 2;
+const tries = 4;
+/** Somebody looks at a page that waits: after so long they rather hear that they have to. */
+const longestWaitMs = 5_000;
 /** A request that is not answered for so long has been lost, whatever the browser thinks of its connection. */
 const answerMs = 12_000;
 
@@ -82,7 +72,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     pause,
     async refresh(refreshToken): Promise<Renewal> {
       try {
-        return await send<Tokens>('POST', '/auth/refresh', { body: { refreshToken }, anonymous: true });
+        return await request<Tokens>('POST', '/auth/refresh', { body: { refreshToken }, anonymous: true });
       } catch (problem) {
         if (problem instanceof Problem && problem.status === 401) return 'refused';
         throw problem;
@@ -105,66 +95,36 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     if (tokens && ownerOf(tokens.accessToken) !== customerId) resume().catch(() => undefined);
   });
 
-  async function send<T>(
-    method: string,
-    path: string,
-    options: RequestOptions = {},
-    access?: string,
-    work?: Work,
-  ): Promise<T> {
-    const { body, type = 'application/json', key, read = readJson } = options;
-    const headers: Record<string, string> = {};
-    const spoken = language?.();
-    if (spoken) headers['accept-language'] = spoken;
-    if (access) headers.authorization = `Bearer ${access}`;
-    if (body !== undefined) headers['content-type'] = type;
-    if (key) headers['idempotency-key'] = key;
-    if (work) headers['x-proof-of-work'] = work.proof;
-    const asIs = typeof body === 'string' || body instanceof Blob;
-    const sent = clock.stopwatch();
-    const response = await fetch(base + path, {
-      method,
-      headers,
-      ...(body === undefined ? {} : { body: asIs ? body : JSON.stringify(body) }),
-      signal: AbortSignal.timeout(answerMs),
-    });
-    clock.heard(response.headers.get('date'), sent, clock.stopwatch());
-    if (response.ok) return (await read(response)) as T;
-    const answer = (await response.json().catch(() => ({}))) as Refusal;
-    // Many call from this address: a moment of work, and the call passes. What was refused so has not been carried out.
-    const times = work?.times ?? 0;
-    if (answer.code === 'work_required' && answer.challenge && times < worksAtMost) {
-      return send(method, path, options, access, { proof: await prove(answer.challenge), times: times + 1 });
-    }
-    throw new Problem(response.status, answer, 1_000 * Number(response.headers.get('retry-after') ?? 0));
-  }
-
-  /** Whether sending the same again can do no harm and may help. */
-  const worthRepeating = (error: unknown, method: string, key: string | undefined) =>
-    (method === 'GET' || key !== undefined) &&
-    (!(error instanceof Problem) || error.status >= 500 || error.code === 'idempotency_in_progress');
+  const called = {
+    ...{ api: base, language, tries, answerMs, longestWaitMs },
+    prove: (challenge: object) => prove(challenge as Challenge),
+    async fetch(request: Request) {
+      const sent = clock.stopwatch();
+      const response = await fetch(request);
+      clock.heard(response.headers.get('date'), sent, clock.stopwatch());
+      return response;
+    },
+  };
+  const anybody = openHttp(called);
+  const somebody = openHttp({ ...called, token: session.token });
 
   async function request<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
-    let rejected: string | undefined;
-    for (let attempt = 1; ; attempt++) {
-      let access: string | undefined;
-      try {
-        access = options.anonymous ? undefined : await session.token(rejected);
-        return await send<T>(method, path, options, access);
-      } catch (error) {
-        const problem = error instanceof Problem ? error : undefined;
-        if (problem?.status === 401 && access !== undefined && rejected === undefined) {
-          rejected = access;
-          continue;
-        }
-        if (problem?.status === 401 && !options.anonymous && session.stored() === undefined && customerId) {
-          told(undefined);
-        }
-        if (attempt >= attempts || !worthRepeating(error, method, options.key)) {
-          throw problem ?? new Problem(0, { title: 'No connection', code: 'unreachable' });
-        }
-        await pause(Math.max(problem?.retryAfterMs ?? 0, 250 * 2 ** attempt * (0.5 + Math.random())));
-      }
+    const { body, type = 'application/json', key, anonymous, read = readJson } = options;
+    const asIs = typeof body === 'string' || body instanceof Blob;
+    try {
+      const response = await (anonymous ? anybody : somebody).send(path, {
+        method,
+        headers: {
+          ...(body === undefined ? {} : { 'content-type': type }),
+          ...(key ? { 'idempotency-key': key } : {}),
+        },
+        ...(body === undefined ? {} : { body: asIs ? body : JSON.stringify(body) }),
+      });
+      return (await read(response)) as T;
+    } catch (error) {
+      const isRefused = error instanceof Problem && error.status === 401 && !anonymous;
+      if (isRefused && session.stored() === undefined && customerId) told(undefined);
+      throw error;
     }
   }
 
@@ -225,7 +185,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
       told(undefined);
       if (!tokens) return;
       const body = { refreshToken: tokens.refreshToken };
-      await send('POST', '/auth/logout', { body, anonymous: true }).catch(() => undefined);
+      await request('POST', '/auth/logout', { body, anonymous: true }).catch(() => undefined);
     },
     token: () => session.token(),
     async renew() {

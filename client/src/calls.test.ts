@@ -99,9 +99,12 @@ describe('a call', () => {
     expect(waits[3]).toBeLessThanOrEqual(20_000 + stepMs);
   });
 
-  test('is not held for longer than half a minute: the caller is told how long to wait', async () => {
+  test('is not held for longer than half a minute, or than is said: the caller is told how long to wait', async () => {
     const { problem, heard } = await call([{ status: 429, retryAfter: '31' }], { method: 'GET' });
     expect([problem?.retryAfterMs, heard.length]).toEqual([31_000, 1]);
+    const impatient = { method: 'GET', options: { longestWaitMs: 5_000 } };
+    expect((await call([{ status: 429, retryAfter: '6' }], impatient)).heard).toHaveLength(1);
+    expect((await call([{ status: 429, retryAfter: '5' }, 'good'], impatient)).heard).toHaveLength(2);
     const date = new Date(Date.now() + 600_000).toUTCString();
     expect((await call([{ status: 503, retryAfter: date }], { key: 'k' })).heard).toHaveLength(1);
   });

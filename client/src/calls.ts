@@ -21,13 +21,13 @@ export interface CallsOptions {
   tries?: number | undefined;
   /** How long an answer may take before it counts as lost, in milliseconds. Default 15,000. */
   answerMs?: number | undefined;
+  /** A server that asks for a longer wait is not waited for: the caller is told instead, in milliseconds. Default 30,000. */
+  longestWaitMs?: number | undefined;
 }
 
 /** The wait before the second try; each later one is twice as long, up to the longest. */
 const firstWaitMs = 250;
 const longestBackOffMs = 8_000;
-/** A server that asks for a longer wait than this is not waited for: the caller is told instead. */
-const longestWaitMs = 30_000;
 /** What was worked for before a sale opened does not count once it is open, so a second time may be asked for. */
 const worksAtMost = 2;
 
@@ -58,7 +58,7 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
 
 /** Opens calls. Each resolves with a good answer, all of it, and rejects with a `Problem`, or with the reason of its signal. */
 export function openCalls(options: CallsOptions): (request: Request) => Promise<Response> {
-  const { token, prove, language, tries = 5, answerMs = 15_000 } = options;
+  const { token, prove, language, tries = 5, answerMs = 15_000, longestWaitMs = 30_000 } = options;
   const send = options.fetch ?? ((request: Request) => globalThis.fetch(request));
 
   async function attempt(

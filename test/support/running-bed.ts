@@ -39,7 +39,7 @@ export interface RunningBed {
   close(): Promise<void>;
 }
 
-/** Calls of the API at an address. */
+/** Calls of the API at an address, sent once and as they stand: the client's tries would hide a fault that a test is there to see. */
 export function callsTo(api: string): Pick<RunningBed, 'call' | 'signIn' | 'customer'> {
   async function call<T>(method: string, path: string, { token, body, key }: CallOptions = {}): Promise<T> {
     const response = await fetch(api + path, {
