@@ -2,7 +2,7 @@
  * The HTTP API as the pages call it: the client of the API, with tokens that renew themselves for all tabs, and answers that
  * say the time.
  */
-import { openHttp } from '#client/http.ts';
+import { type Http, openHttp } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';
 import { deviceTokenFor, keepDeviceToken } from './devices.ts';
@@ -27,7 +27,7 @@ export interface FilePart {
   readonly next: string | null;
 }
 
-export interface Api {
+export interface Api extends Pick<Http, 'http'> {
   readonly clock: ServerClock;
   get<T>(path: string, options?: RequestOptions): Promise<T>;
   file(path: string): Promise<FilePart>;
@@ -106,26 +106,28 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     },
   };
   const anybody = openHttp(called);
-  const somebody = openHttp({ ...called, token: session.token });
+  const somebody = openHttp({
+    ...called,
+    async token(rejected) {
+      const access = await session.token(rejected);
+      // The session has ended, or has been ended by another tab.
+      if (access === undefined && customerId !== undefined) told(undefined);
+      return access;
+    },
+  });
 
   async function request<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
     const { body, type = 'application/json', key, anonymous, read = readJson } = options;
     const asIs = typeof body === 'string' || body instanceof Blob;
-    try {
-      const response = await (anonymous ? anybody : somebody).send(path, {
-        method,
-        headers: {
-          ...(body === undefined ? {} : { 'content-type': type }),
-          ...(key ? { 'idempotency-key': key } : {}),
-        },
-        ...(body === undefined ? {} : { body: asIs ? body : JSON.stringify(body) }),
-      });
-      return (await read(response)) as T;
-    } catch (error) {
-      const isRefused = error instanceof Problem && error.status === 401 && !anonymous;
-      if (isRefused && session.stored() === undefined && customerId) told(undefined);
-      throw error;
-    }
+    const response = await (anonymous ? anybody : somebody).send(path, {
+      method,
+      headers: {
+        ...(body === undefined ? {} : { 'content-type': type }),
+        ...(key ? { 'idempotency-key': key } : {}),
+      },
+      ...(body === undefined ? {} : { body: asIs ? body : JSON.stringify(body) }),
+    });
+    return (await read(response)) as T;
   }
 
   /** Keeps a session that has just been opened, and says whose it is. */
@@ -149,6 +151,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
 
   return {
     clock,
+    http: somebody.http,
     get: (path, options) => request('GET', path, options),
     post: (path, body, options) => request('POST', path, { body, ...options }),
     file: (path) => request('GET', path, { read: readFile }),

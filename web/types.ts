@@ -1,61 +1,45 @@
-/** What the API answers, from the shapes that the API itself is made of; nothing of it is in the bundles. */
-import type { ActView } from '#audit/act.ts';
-import type { PictureUpload } from '#catalog/picture.shapes.ts';
-import type { Product, RowError } from '#catalog/product.shapes.ts';
-import type { Me, OwnSession } from '#identity/identity.shapes.ts';
-import type { OperatorView } from '#identity/operators.ts';
-import type { ApiKeyView, ApiKeyWithSecret } from '#keys/keys.shapes.ts';
-import type { CancellationView } from '#launch/cancellation.ts';
-import type { JobView } from '#launch/jobs.ts';
-import type { Notification } from '#notification/notification.shapes.ts';
-import type { FoundCustomer, FoundPurchase, FoundReservation, ListName } from '#operations/look-up.shapes.ts';
-import type { DeadLetters, Health } from '#operations/operations.shapes.ts';
-import type { SaleOverview } from '#operations/overview.ts';
-import type { SaleReport } from '#operations/report.ts';
-import type { Story } from '#operations/story.ts';
-import type { DisputeView, FailedRefund, PurchaseAccepted, PurchaseView } from '#purchase/purchase.shapes.ts';
-import type { Reconciliations, ReconciliationView } from '#reconcile/reconciliation.ts';
-import type { ReservationAccepted, ReservationView } from '#reservation/reservation.shapes.ts';
-import type { SaleRescheduled as SaleMove, SaleView } from '#sale/sale.shapes.ts';
-import type { DeliveryView, DeliveryWithBody, EndpointView, RedeliveryView } from '#webhooks/webhooks.shapes.ts';
+/** What the API answers, as its document describes it: the types of the client. */
 
-export type {
-  ActView,
-  ApiKeyView,
-  ApiKeyWithSecret,
-  CancellationView,
-  DeadLetters,
-  DeliveryView,
-  DeliveryWithBody,
-  DisputeView,
-  EndpointView,
-  FailedRefund,
-  FoundCustomer,
-  FoundPurchase,
-  FoundReservation,
-  Health,
-  JobView,
-  ListName,
-  Me,
-  Notification,
-  OperatorView,
-  OwnSession,
-  PictureUpload,
-  Product,
-  PurchaseAccepted,
-  PurchaseView,
-  Reconciliations,
-  ReconciliationView,
-  RedeliveryView,
-  ReservationAccepted,
-  ReservationView,
-  RowError,
-  SaleMove,
-  SaleOverview,
-  SaleReport,
-  SaleView,
-  Story,
-};
+import type { RowError } from '#catalog/product.shapes.ts';
+import type { components } from '#client/schema.ts';
+import type { ListName } from '#operations/look-up.shapes.ts';
+
+type Schemas = components['schemas'];
+
+export type { ListName, RowError };
+export type ActView = Schemas['OperatorAct'];
+export type ApiKeyView = Schemas['ApiKey'];
+export type ApiKeyWithSecret = Schemas['ApiKeyWithSecret'];
+export type CancellationView = Schemas['SaleCancellation'];
+export type DeadLetters = Schemas['DeadLetters'];
+export type DeliveryView = Schemas['WebhookDelivery'];
+export type DeliveryWithBody = Schemas['WebhookDeliveryWithBody'];
+export type DisputeView = Schemas['Dispute'];
+export type EndpointView = Schemas['WebhookEndpoint'];
+export type FailedRefund = Schemas['FailedRefund'];
+export type FoundCustomer = Schemas['FoundCustomer'];
+export type FoundPurchase = Schemas['FoundPurchase'];
+export type FoundReservation = Schemas['FoundReservation'];
+export type Health = Schemas['Health'];
+export type JobView = Schemas['SaleJob'];
+export type Me = Schemas['Me'];
+export type Notification = Schemas['Notification'];
+export type OperatorView = Schemas['Operator'];
+export type OwnSession = Schemas['OwnSession'];
+export type PictureUpload = Schemas['PictureUpload'];
+export type Product = Schemas['Product'];
+export type PurchaseAccepted = Schemas['PurchaseAccepted'];
+export type PurchaseView = Schemas['Purchase'];
+export type ReconciliationView = Schemas['Reconciliation'];
+export type Reconciliations = Schemas['Reconciliations'];
+export type RedeliveryView = Schemas['WebhookRedelivery'];
+export type ReservationAccepted = Schemas['ReservationAccepted'];
+export type ReservationView = Schemas['Reservation'];
+export type SaleMove = Schemas['Rescheduled'];
+export type SaleOverview = Schemas['SaleOverview'];
+export type SaleReport = Schemas['SaleReport'];
+export type SaleView = Schemas['Sale'];
+export type Story = Schemas['CustomerStory'];
 
 /** A page of a list. */
 export interface Page<T> {

@@ -1,8 +1,9 @@
 /** Whether everything works: the parts, what queues gave up on, and comparing everything. */
 import { useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
 import { Act, Badge } from '../parts.tsx';
-import type { DeadLetters, Health, Reconciliations, ReconciliationView } from '../types.ts';
+import type { Health, Reconciliations, ReconciliationView } from '../types.ts';
 import { Breakers } from './inside.tsx';
 import { Failed, Table, Title, useConsole, Waiting } from './parts.tsx';
 import { lookMs, useRead } from './reads.ts';
@@ -92,7 +93,7 @@ function Dead() {
   const { api, words, format } = store;
   const { health, list } = words.console;
   const { data, problem, again } = useRead('dead', () =>
-    api.get<DeadLetters>(`/ops/dead-letters?limit=${shownOfEach}`),
+    dataOf(api.http.GET('/ops/dead-letters', { params: { query: { limit: shownOfEach } } })),
   );
   const redrive = (queue: string, messageIds: string[] | 'all', count: number) =>
     store.act(`redrive:${queue}`, async () => {
@@ -189,7 +190,7 @@ function Reconcile() {
   const { data, problem, again } = useRead(
     'reconciliations',
     async () => {
-      const runs = await api.get<Reconciliations>('/ops/reconciliations');
+      const runs = await dataOf(api.http.GET('/ops/reconciliations'));
       setRunning(runs.items.some(({ state }) => state !== 'done'));
       return runs;
     },

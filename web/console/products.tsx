@@ -1,5 +1,6 @@
 /** The products: all of them to search, new ones, changes, and files. */
 import { useRef, useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
 import { Name } from '../parts.tsx';
 import type { Product, RowError } from '../types.ts';
@@ -127,7 +128,9 @@ function Products() {
 
 function EditProduct({ productId }: { productId: string }) {
   const { api, words } = useConsole();
-  const { data, problem, again } = useRead(`product:${productId}`, () => api.get<Product>(`/products/${productId}`));
+  const { data, problem, again } = useRead(`product:${productId}`, () =>
+    dataOf(api.http.GET('/products/{productId}', { params: { path: { productId } } })),
+  );
   if (data) {
     return (
       <>

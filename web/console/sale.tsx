@@ -1,9 +1,10 @@
 /** One sale: what it is now, what can be done with it, and its pages. */
 import { useEffect, useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
 import { Act, Choices, Dialog, Name } from '../parts.tsx';
 import { boundaryOf } from '../shop/rules.ts';
-import type { CancellationView, SaleView } from '../types.ts';
+import type { SaleView } from '../types.ts';
 import { ActsOf } from './acts.tsx';
 import { BoardPage } from './board.tsx';
 import { Inside } from './inside.tsx';
@@ -321,7 +322,7 @@ function CalledOff({ saleId }: { saleId: string }) {
   const [done, setDone] = useState(false);
   const { data, problem, again } = useRead(
     `cancellation:${saleId}`,
-    () => api.get<CancellationView>(`/ops/sales/${saleId}/cancellation`),
+    () => dataOf(api.http.GET('/ops/sales/{saleId}/cancellation', { params: { path: { saleId } } })),
     done ? undefined : lookMs,
   );
   useEffect(() => setDone(data?.done ?? false), [data?.done]);

@@ -6,6 +6,7 @@
  * call of the public API, under one Idempotency-Key.
  */
 
+import { dataOf } from '#client/http.ts';
 import { newKey } from '#client/intents.ts';
 import { type LinkState, type Live, type LiveMessage, openLive, watchedAtMost } from '#client/live.ts';
 import { Problem } from '#client/problem.ts';
@@ -13,7 +14,7 @@ import { isAtLeast, type Role } from '#platform/security/roles.ts';
 import { type Api, loadConfig, openApi, type PageConfig } from '../api.ts';
 import { type Format, formatFor } from '../format.ts';
 import { isOvertaken, newerStock } from '../shop/rules.ts';
-import type { Me, Page, SaleOverview, SaleView } from '../types.ts';
+import type { Me, SaleView } from '../types.ts';
 import { chooseLanguage, chosenLanguage, chosenLocale, type Language, languageOf } from '../words.ts';
 import { type ConsoleWords, loadConsoleWords } from './words.ts';
 
@@ -174,7 +175,7 @@ export class Console {
   /** Reads the newest sales again. */
   async readSales(): Promise<void> {
     try {
-      const page = await this.api.get<Page<SaleView>>(`/ops/sales?limit=${salesPerPage}`);
+      const page = await dataOf(this.api.http.GET('/ops/sales', { params: { query: { limit: salesPerPage } } }));
       if (this.salesState !== 'ready') this.moreSales = page.nextCursor;
       for (const sale of page.items) this.take(sale);
       // The newest are live; the one that is looked at was asked for by its own page, later than these.
@@ -193,8 +194,8 @@ export class Console {
   async readMoreSales(): Promise<void> {
     if (this.moreSales === null) return;
     await this.act('more-sales', async () => {
-      const query = new URLSearchParams({ limit: String(salesPerPage), cursor: this.moreSales ?? '' });
-      const page = await this.api.get<Page<SaleView>>(`/ops/sales?${query}`);
+      const query = { limit: salesPerPage, cursor: this.moreSales ?? '' };
+      const page = await dataOf(this.api.http.GET('/ops/sales', { params: { query } }));
       for (const sale of page.items) this.take(sale);
       this.moreSales = page.nextCursor;
     });
@@ -202,7 +203,7 @@ export class Console {
 
   /** Reads one sale. Throws if that cannot be had. */
   async readSale(saleId: string): Promise<void> {
-    this.take((await this.api.get<SaleOverview>(`/ops/sales/${saleId}`)).sale);
+    this.take((await dataOf(this.api.http.GET('/ops/sales/{saleId}', { params: { path: { saleId } } }))).sale);
     this.update();
   }
 

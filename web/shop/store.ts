@@ -8,6 +8,7 @@
  * Invariant: what somebody asked for is either known to the server or written down (intents.ts); no answer that is lost
  * loses a request or makes a second one.
  */
+import { dataOf } from '#client/http.ts';
 import { newKey, openIntents } from '#client/intents.ts';
 import { type LinkState, type Live, type LiveMessage, openLive } from '#client/live.ts';
 import { isOutcome, Problem } from '#client/problem.ts';
@@ -18,7 +19,6 @@ import type {
   Me,
   Notification,
   OwnSession,
-  Page,
   Product,
   PurchaseAccepted,
   PurchaseView,
@@ -210,7 +210,7 @@ export class Store {
 
   async readSales(): Promise<void> {
     try {
-      const page = await this.#api.get<Page<SaleView>>(`/sales?limit=${pageOfSales}`);
+      const page = await dataOf(this.#api.http.GET('/sales', { params: { query: { limit: pageOfSales } } }));
       if (this.salesState !== 'ready') this.moreSales = page.nextCursor;
       for (const sale of page.items) this.#take(sale);
       this.#set({ salesState: 'ready' });
@@ -222,9 +222,9 @@ export class Store {
 
   /** Reads the next older sales. */
   async readMoreSales(): Promise<void> {
-    const query = new URLSearchParams({ limit: String(pageOfSales), cursor: this.moreSales ?? '' });
+    const query = { limit: pageOfSales, cursor: this.moreSales ?? '' };
     await this.attempt('more', async () => {
-      const page = await this.#api.get<Page<SaleView>>(`/sales?${query}`);
+      const page = await dataOf(this.#api.http.GET('/sales', { params: { query } }));
       this.moreSales = page.nextCursor;
       for (const sale of page.items) this.#take(sale);
     });
@@ -232,8 +232,8 @@ export class Store {
 
   async readSale(saleId: string): Promise<void> {
     const code = this.#codes.of(saleId);
-    const query = code === undefined ? '' : `?${new URLSearchParams({ code })}`;
-    this.#take(await this.#api.get<SaleView>(`/sales/${saleId}${query}`));
+    const params = { path: { saleId }, query: code === undefined ? {} : { code } };
+    this.#take(await dataOf(this.#api.http.GET('/sales/{saleId}', { params })));
     this.update();
   }
 
@@ -264,7 +264,7 @@ export class Store {
   /** Reads what a product is, once. */
   needProduct(productId: string): Product | undefined {
     if (!this.#productsAsked.has(productId)) {
-      const asked = this.#api.get<Product>(`/products/${productId}`).then(
+      const asked = dataOf(this.#api.http.GET('/products/{productId}', { params: { path: { productId } } })).then(
         (product) => {
           this.products.set(productId, product);
           this.update();
@@ -344,7 +344,7 @@ export class Store {
       ...(me.timeZone === timeZone ? {} : { timeZone }),
       ...(languageOf(me.locale ?? '') === languageOf(this.locale) ? {} : { locale: this.locale }),
     };
-    if (Object.keys(change).length > 0) this.#api.patch('/me', change).catch(() => undefined);
+    if (Object.keys(change).length > 0) this.#api.http.PATCH('/me', { body: change }).catch(() => undefined);
   }
 
   async readMine(): Promise<void> {
@@ -502,7 +502,9 @@ export class Store {
   }
 
   async #readPurchase(purchaseId: string): Promise<void> {
-    const purchase = this.#takePurchase(await this.#api.get<PurchaseView>(`/purchases/${purchaseId}`));
+    const purchase = this.#takePurchase(
+      await dataOf(this.#api.http.GET('/purchases/{purchaseId}', { params: { path: { purchaseId } } })),
+    );
     // What was bought is no longer to be chosen; what was declined still is.
     if (!isOpen(purchase) && purchase.state !== 'declined') {
       for (const { reservationId } of purchase.items) this.chosen.delete(reservationId);
@@ -547,7 +549,7 @@ export class Store {
 
   async giveUp(purchaseId: string): Promise<void> {
     await this.attempt(`up:${purchaseId}`, async () => {
-      await this.#api.delete(`/purchases/${purchaseId}`);
+      await this.#api.http.DELETE('/purchases/{purchaseId}', { params: { path: { purchaseId } } });
       await this.#readPurchase(purchaseId);
       void this.#watchPurchase(purchaseId);
     });
@@ -605,12 +607,12 @@ export class Store {
   /* The account */
 
   async askForContactCode(): Promise<void> {
-    await this.#api.post('/me/contact/code');
+    await this.#api.http.POST('/me/contact/code');
   }
 
   /** Shows with a code from a mail that the address is one's own; sales that ask for it know at once. */
   async verifyContact(code: string): Promise<void> {
-    this.me = await this.#api.post<Me>('/me/contact', { code });
+    this.me = await dataOf(this.#api.http.POST('/me/contact', { body: { code } }));
     await this.#api.renew();
     this.say('good', this.words.settings.nowVerified);
   }
@@ -623,7 +625,7 @@ export class Store {
       this.me = { ...me, reminders };
       this.update();
       try {
-        this.me = await this.#api.patch<Me>('/me', { reminders });
+        this.me = await dataOf(this.#api.http.PATCH('/me', { body: { reminders } }));
         this.say('good', this.words.settings.saved);
       } catch (problem) {
         this.me = me;
@@ -633,7 +635,7 @@ export class Store {
   }
 
   async changePassword(password: string, newPassword: string): Promise<void> {
-    await this.#api.post('/me/password', { password, newPassword });
+    await this.#api.http.POST('/me/password', { body: { password, newPassword } });
     this.say('good', this.words.settings.passwordChanged);
   }
 
@@ -642,7 +644,7 @@ export class Store {
   }
 
   async endOtherSessions(): Promise<void> {
-    await this.#api.delete('/me/sessions');
+    await this.#api.http.DELETE('/me/sessions');
     this.say('good', this.words.settings.othersEnded);
   }
 
@@ -657,7 +659,7 @@ export class Store {
     document.documentElement.lang = locale;
     this.update();
     if (!this.me) return;
-    this.me = await this.#api.patch<Me>('/me', { locale }).catch(() => this.me);
+    this.me = await dataOf(this.#api.http.PATCH('/me', { body: { locale } })).catch(() => this.me);
     await this.readNews();
   }
 
@@ -669,10 +671,9 @@ export class Store {
 
   async readNews(older = false): Promise<void> {
     const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-    const query = new URLSearchParams({ limit: '20', timeZone });
-    if (older && this.newsCursor) query.set('cursor', this.newsCursor);
+    const query = { limit: 20, timeZone, ...(older && this.newsCursor ? { cursor: this.newsCursor } : {}) };
     try {
-      const page = await this.#api.get<Page<Notification> & { unread: number }>(`/notifications?${query}`);
+      const page = await dataOf(this.#api.http.GET('/notifications', { params: { query } }));
       this.news = older ? [...this.news, ...page.items] : page.items;
       this.newsCursor = page.nextCursor;
       this.unread = page.unread;
@@ -684,7 +685,7 @@ export class Store {
 
   async readAllNews(): Promise<void> {
     await this.attempt('news', async () => {
-      await this.#api.post('/notifications/read', { notificationIds: 'all' });
+      await this.#api.http.POST('/notifications/read', { body: { notificationIds: 'all' } });
       await this.readNews();
     });
   }
