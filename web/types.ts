@@ -10,8 +10,6 @@ export type { ListName, RowError };
 export type ActView = Schemas['OperatorAct'];
 export type ApiKeyView = Schemas['ApiKey'];
 export type ApiKeyWithSecret = Schemas['ApiKeyWithSecret'];
-export type CancellationView = Schemas['SaleCancellation'];
-export type DeadLetters = Schemas['DeadLetters'];
 export type DeliveryView = Schemas['WebhookDelivery'];
 export type DeliveryWithBody = Schemas['WebhookDeliveryWithBody'];
 export type DisputeView = Schemas['Dispute'];
