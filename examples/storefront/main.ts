@@ -8,7 +8,7 @@ import { type Stack, startStack } from '#local/stack.ts';
 import { defaultFolder } from '#local/state-folder.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
-import { startStorefront } from './start.ts';
+import { prepare, startStorefront } from './start.ts';
 
 ownArguments('storefront');
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -16,13 +16,18 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 let stack: Stack | undefined;
 try {
   say('Starting Holdfast and the shop …');
-  stack = await startStack({ dir: join(defaultFolder(), 'storefront'), whenBusy: 'next', fresh: true, report: say });
-  const { api, mysql, mail } = stack.addresses;
+  const prepared = await prepare([await freePort(8090), await freePort(8091)]);
+  stack = await startStack({
+    ...{ dir: join(defaultFolder(), 'storefront'), whenBusy: 'next', fresh: true, report: say },
+    customers: JSON.stringify({ ownAccounts: false, issuers: [prepared.issuer] }),
+    env: { HOLDFAST_ORIGINS: prepared.url },
+  });
+  const { api, websocket, mysql, mail } = stack.addresses;
   const admin = { email: 'admin@holdfast.example', password: randomBytes(9).toString('base64url') };
   const db = openDb(mysql, { connections: 1 });
   await seedOperator({ db, clock: systemClock }, admin, 'admin');
   await db.close();
-  const shop = await startStorefront({ api, admin, ports: [await freePort(8090), await freePort(8091)] });
+  const shop = await startStorefront({ prepared, api, websocket, admin });
   say(`
   Shop         ${shop.url}
   Its login    ${shop.issuer}     any name will do; staff gives money back

@@ -1,11 +1,12 @@
 /**
- * The shop: pages for customers who are signed in to it, its orders, and what Holdfast tells it. Its server calls Holdfast with
- * an API key; no key and no token of Holdfast is ever in a browser.
+ * The shop: pages for customers who are signed in to it, its orders, and what Holdfast tells it. Its page calls Holdfast with the
+ * customer's own access token, its server with an API key, which is never in a browser.
  */
 import { createServer } from 'node:http';
 import { Webhook, WebhookVerificationError } from 'standardwebhooks';
 import { Problem } from '#client/index.ts';
 import { openHoldfast } from './holdfast.ts';
+import type { Identity } from './identity.ts';
 import type { Introduced } from './introduce.ts';
 import { openLogin, type Visitor } from './login.ts';
 import { type Order, type Orders, openOrders } from './orders.ts';
@@ -14,12 +15,12 @@ import { closer, listen, requestOf, send, TooLarge } from './web.ts';
 
 export interface ShopOptions extends Introduced {
   port: number;
-  /** The HTTP API of Holdfast. */
+  /** The APIs of Holdfast. */
   api: string;
-  /** The shop's own OpenID provider. */
-  issuer: string;
-  clientId: string;
-  clientSecret: string;
+  websocket: string;
+  /** The shop's own OpenID provider, and for whom its access tokens are to be. */
+  identity: Pick<Identity, 'issuer' | 'clientId' | 'clientSecret'>;
+  audience: string;
 }
 
 export interface Shop {
@@ -30,8 +31,6 @@ export interface Shop {
 /** Where browsers come back to from the provider, and where webhooks arrive. */
 export const signedInPath = '/signed-in';
 export const webhooksPath = '/holdfast-webhooks';
-/** Calls of the page that go on to Holdfast. */
-const passedPath = '/holdfast';
 /** Who may give money back. */
 const staff = 'staff';
 
@@ -43,11 +42,10 @@ const problem = (status: number, code: string, title: string) => json({ status, 
 
 /** Starts the shop on 127.0.0.1. */
 export async function startShop(options: ShopOptions): Promise<Shop> {
-  const { port, api, apiKey, webhookSecret, saleId, issuer, clientId, clientSecret } = options;
+  const { port, api, websocket, apiKey, webhookSecret, saleId, identity, audience } = options;
   const url = `http://127.0.0.1:${port}`;
-  const login = await openLogin({ issuer, clientId, clientSecret, redirectUri: url + signedInPath });
-  const holdfast = openHoldfast(api, apiKey);
-  const orders = openOrders(holdfast);
+  const login = await openLogin({ ...identity, redirectUri: url + signedInPath, audience });
+  const orders = openOrders(openHoldfast(api, apiKey));
   const page = await buildPage();
 
   async function answer(request: Request): Promise<Response> {
@@ -56,30 +54,25 @@ export async function startShop(options: ShopOptions): Promise<Shop> {
     if (line === `POST ${webhooksPath}`) return hear(request, webhookSecret, orders);
     if (isFromElsewhere(request, url)) return problem(403, 'forbidden', 'Only pages of this shop may do that');
     const file = request.method === 'GET' ? page.get(path) : undefined;
-    if (file) return new Response(file.body, { headers: { ...pageHeaders, 'content-type': file.type } });
+    if (file)
+      return new Response(file.body, { headers: { ...pageHeaders(api, websocket), 'content-type': file.type } });
     if (line === 'GET /sign-in') return login.begin();
     if (line === `GET ${signedInPath}`) return login.finish(request);
     if (line === 'POST /sign-out') return login.end(request);
     const visitor = login.visitorOf(request);
-    if (line === 'GET /about') return json({ saleId, visitor: visitor ?? null, isStaff: visitor?.customer === staff });
-    if (!visitor) return problem(401, 'unauthenticated', 'Sign in to the shop');
-    if (path.startsWith(`${passedPath}/`)) {
-      const passed = holdfast.pass(request, path.slice(passedPath.length), visitor.customer);
-      return (await passed) ?? problem(404, 'not_found', 'The page makes no such call');
+    if (line === 'GET /about') {
+      return json({ api, websocket, saleId, visitor: visitor ?? null, isStaff: visitor?.customer === staff });
     }
+    const accessToken = line === 'GET /access-token' ? await login.accessTokenOf(request) : undefined;
+    if (accessToken !== undefined) return json({ accessToken });
+    if (!visitor || line === 'GET /access-token') return problem(401, 'unauthenticated', 'Sign in to the shop');
     return order(line, request, visitor);
   }
 
   async function order(line: string, request: Request, { customer }: Visitor): Promise<Response> {
     const isStaff = customer === staff;
     if (line === 'GET /orders') return json({ items: (isStaff ? orders.all() : orders.of(customer)).map(shown) });
-    if (line === 'POST /orders') {
-      const { reservationId, card } = fields(await request.json().catch(() => undefined));
-      if (typeof reservationId !== 'string' || typeof card !== 'string') {
-        return problem(400, 'invalid_input', 'Say which reservation, and which card');
-      }
-      return json(shown(await orders.place(customer, reservationId, card)), 201);
-    }
+    if (line === 'POST /orders') return json(shown(await orders.place(customer)), 201);
     const [, orderId] = /^POST \/orders\/([\w-]+)\/refund$/.exec(line) ?? [];
     const known = isStaff && orderId ? orders.find(orderId) : undefined;
     if (!known) return problem(404, 'not_found', 'There is no such thing');
@@ -105,11 +98,11 @@ export async function startShop(options: ShopOptions): Promise<Shop> {
   return { url, close: closer(server) };
 }
 
-const pageHeaders = {
+const pageHeaders = (...calls: string[]) => ({
   'cache-control': 'no-cache',
-  'content-security-policy': "default-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+  'content-security-policy': `default-src 'self'; connect-src 'self' ${calls.join(' ')}; base-uri 'none'; frame-ancestors 'none'`,
   'x-content-type-options': 'nosniff',
-};
+});
 
 /** Takes a webhook in. Only what Holdfast has signed with this shop's secret counts; what cannot be read now is sent again. */
 async function hear(request: Request, secret: string, orders: Orders): Promise<Response> {
@@ -146,6 +139,7 @@ function fields(body: unknown): Record<string, unknown> {
 }
 
 /** An order as a browser sees it. */
-function shown({ orderId, reservationId, purchaseId, state, amountMinor, refundedMinor, currency, units }: Order) {
-  return { orderId, reservationId, purchaseId, state, amountMinor, refundedMinor, currency, units };
+function shown({ orderId, purchaseId, state, amountMinor, refundedMinor, currency, items }: Order) {
+  const units = items.reduce((sum, item) => sum + item.units, 0);
+  return { orderId, purchaseId, state, amountMinor, refundedMinor, currency, units };
 }

@@ -1,17 +1,37 @@
-/** Starts a shop behind which there is a Holdfast: introduces it, then starts its OpenID provider and the shop itself. */
-import { randomBytes } from 'node:crypto';
+/**
+ * Starts a shop behind which there is a Holdfast: its OpenID provider, which it has already; then, where the Holdfast has been told
+ * of the shop, the shop itself.
+ */
 import { createClient } from '#client/index.ts';
-import { startIdentity } from './identity.ts';
+import { type Identity, startIdentity } from './identity.ts';
 import { type Introduced, introduce } from './introduce.ts';
 import { signedInPath, startShop, webhooksPath } from './shop.ts';
 
+/** For whom the access tokens are that the shop's page shows to Holdfast. */
+const audience = 'https://holdfast.example';
+
+/** What a shop has before there is a Holdfast behind it, and what that has to be told. */
+export interface Prepared {
+  identity: Identity;
+  url: string;
+  /** Whose tokens count (`auth/customers`): the same customer by the provider's token as by the shop's API key. */
+  issuer: { issuer: string; audience: string; prefix: '' };
+}
+
+/** Starts the OpenID provider of a shop on 127.0.0.1. */
+export async function prepare([port, identityPort]: readonly [shop: number, identity: number]): Promise<Prepared> {
+  const url = `http://127.0.0.1:${port}`;
+  const identity = await startIdentity({ port: identityPort, redirectUri: url + signedInPath, audience });
+  return { identity, url, issuer: { issuer: identity.issuer, audience, prefix: '' } };
+}
+
 export interface StorefrontOptions {
-  /** The HTTP API of Holdfast. */
+  prepared: Prepared;
+  /** The APIs of a Holdfast that takes the provider's tokens, and calls of the shop's pages. */
   api: string;
+  websocket: string;
   /** Who may make API keys there. */
   admin: { email: string; password: string };
-  /** Of the shop, and of its provider; both on 127.0.0.1. */
-  ports: readonly [shop: number, identity: number];
 }
 
 export interface Storefront {
@@ -21,16 +41,13 @@ export interface Storefront {
   close(): Promise<void>;
 }
 
-/** Starts everything of the shop. */
-export async function startStorefront({ api, admin, ports }: StorefrontOptions): Promise<Storefront> {
-  const [port, identityPort] = ports;
-  const url = `http://127.0.0.1:${port}`;
+/** Starts everything else of the shop. */
+export async function startStorefront({ prepared, api, websocket, admin }: StorefrontOptions): Promise<Storefront> {
+  const { url, identity } = prepared;
   const anybody = createClient({ api, token: () => undefined });
   const { data: session } = await anybody.http.POST('/auth/login', { body: admin });
   const known = await introduce(api, session?.accessToken ?? '', url + webhooksPath);
-  const client = { clientId: 'shop', clientSecret: randomBytes(32).toString('base64url') };
-  const identity = await startIdentity({ port: identityPort, ...client, redirectUri: url + signedInPath });
-  const shop = await startShop({ port, api, issuer: identity.issuer, ...client, ...known });
+  const shop = await startShop({ port: Number(new URL(url).port), api, websocket, identity, audience, ...known });
   return {
     url,
     issuer: identity.issuer,

@@ -1,6 +1,6 @@
 /**
- * The shop in `examples/storefront` with everything running: its own login, its server's calls for its customers, and the
- * webhooks that it takes in. What a browser does is done by the client, with the cookies of one.
+ * The shop in `examples/storefront` with everything running: its own login, its customers' calls with the access tokens of that login,
+ * its server's calls for them, and the webhooks that it takes in. What a browser does is done by the client, with the cookies of one.
  */
 import { Webhook } from 'standardwebhooks';
 import { type Client, createClient, Problem } from '#client/index.ts';
@@ -8,8 +8,8 @@ import type { Storefront } from '#examples/storefront/start.ts';
 import { waitFor } from '#local/wait.ts';
 import { confirmAtBank } from '../support/bank.ts';
 import { buyInPython } from '../support/python-buyer.ts';
-import { closeBeds, type RunningBed, runningBed } from '../support/running-bed.ts';
-import { storefrontOn } from '../support/storefront.ts';
+import { closeBeds, type RunningBed } from '../support/running-bed.ts';
+import { storefrontBed } from '../support/storefront.ts';
 
 /** A machine on which much else runs. */
 const slowMs = 120_000;
@@ -18,8 +18,7 @@ let running: RunningBed;
 let shop: Storefront;
 
 beforeAll(async () => {
-  running = await runningBed();
-  shop = await storefrontOn(running);
+  ({ running, storefront: shop } = await storefrontBed());
 }, slowMs);
 
 afterAll(async () => {
@@ -40,6 +39,8 @@ interface Visitor {
   /** Calls the shop itself. */
   ask(method: string, path: string, body?: object, headers?: Record<string, string>): Promise<Response>;
   order(orderId: string): Promise<Order | undefined>;
+  /** The access token that the page gets. */
+  accessToken(): Promise<string>;
   /** The client as the page opens it. */
   holdfast: Client;
 }
@@ -73,22 +74,18 @@ async function signedIn(name: string): Promise<Visitor> {
   const [home, there] = await follow(at, await go(at, { method: 'POST', body }));
   expect([home.status, there.href]).toEqual([200, `${shop.url}/`]);
 
-  const ask = (method: string, path: string, sent?: object, headers: Record<string, string> = {}) =>
+  const ask: Visitor['ask'] = (method, path, sent, headers = {}) =>
     go(shop.url + path, { method, headers, ...(sent ? { body: JSON.stringify(sent) } : {}) });
+  const accessToken = async () =>
+    ((await (await ask('GET', '/access-token')).json()) as { accessToken: string }).accessToken;
   return {
     ask,
     async order(orderId) {
       const { items } = (await (await ask('GET', '/orders')).json()) as { items: Order[] };
       return items.find((one) => one.orderId === orderId);
     },
-    holdfast: createClient({
-      api: `${shop.url}/holdfast`,
-      token: () => undefined,
-      async fetch(request) {
-        const { method, url, headers } = request;
-        return go(url, { method, headers, body: method === 'GET' ? null : await request.text() });
-      },
-    }),
+    accessToken,
+    holdfast: createClient({ api: running.api, websocket: running.websocket, token: accessToken }),
   };
 }
 
@@ -99,6 +96,17 @@ async function reserved({ holdfast }: Visitor, quantity: number): Promise<string
   );
   expect([state, units]).toEqual(['allocated', quantity]);
   return reservationId;
+}
+
+/** Orders at the shop, and buys it with a card; the order, and the purchase if it was accepted. */
+async function ordered({ ask, holdfast }: Visitor, reservationId: string, card: string) {
+  const placed = await ask('POST', '/orders');
+  expect(placed.status).toBe(201);
+  const { orderId, purchaseId } = (await placed.json()) as Order;
+  const accepted = await holdfast.buy({ reservationIds: [reservationId], paymentToken: card }, { key: orderId });
+  // The shop knew it before there was one.
+  expect(accepted.purchaseId).toBe(purchaseId);
+  return { orderId, purchaseId };
 }
 
 const untilOrder = (visitor: Visitor, orderId: string, what: string, is: (order: Order) => boolean) =>
@@ -117,9 +125,7 @@ test(
     const [ada, staff] = [await signedIn('ada'), await signedIn('staff')];
     const reservationId = await reserved(ada, 3);
 
-    const placed = await ada.ask('POST', '/orders', { reservationId, card: 'tok_action' });
-    expect(placed.status).toBe(201);
-    const { orderId, purchaseId } = (await placed.json()) as Order;
+    const { orderId, purchaseId } = await ordered(ada, reservationId, 'tok_action');
     await untilOrder(ada, orderId, 'the shop to hear that the bank asks', ({ state }) => state === 'requires_action');
     const told: string[] = [];
     const failed = new AbortController();
@@ -153,40 +159,55 @@ test(
 );
 
 test(
-  "nobody sees or buys what is another's, and the page can make no other calls than its own",
+  "nobody sees or buys what is another's, and a page's token is for what customers do",
   async () => {
     const [bob, eve] = [await signedIn('bob'), await signedIn('eve')];
     const reservationId = await reserved(bob, 1);
-    const stolen = await eve.ask('POST', '/orders', { reservationId, card: 'tok_approve' });
-    expect([stolen.status, ((await stolen.json()) as { code: string }).code]).toEqual([404, 'not_found']);
+    await expect(ordered(eve, reservationId, 'tok_approve')).rejects.toMatchObject({ status: 404, code: 'not_found' });
     expect(((await (await eve.ask('GET', '/orders')).json()) as { items: Order[] }).items).toEqual([]);
     await expect(
       eve.holdfast.http.GET('/reservations/{reservationId}', { params: { path: { reservationId } } }),
     ).rejects.toThrow(Problem);
 
+    await expect(bob.holdfast.http.GET('/ops/acts', {})).rejects.toMatchObject({ code: 'own_account_needed' });
     for (const [method, path] of [
-      ['GET', '/holdfast/me'],
-      ['POST', '/holdfast/purchases'],
-      ['POST', '/holdfast/sales'],
-      ['GET', '/holdfast/ops/health'],
-      ['GET', '/holdfast/sales/..%2Fops%2Fhealth'],
+      ['GET', '/orders'],
+      ['GET', '/access-token'],
+      ['POST', '/orders'],
     ] as const) {
-      expect([path, (await bob.ask(method, path, method === 'POST' ? {} : undefined)).status]).toEqual([path, 404]);
+      expect([path, (await fetch(shop.url + path, { method })).status]).toEqual([path, 401]);
     }
-    const elsewhere = await bob.ask(
-      'POST',
-      '/orders',
-      { reservationId, card: 'tok_approve' },
-      { origin: 'http://evil.example' },
-    );
-    expect(elsewhere.status).toBe(403);
-    expect((await fetch(`${shop.url}/orders`)).status).toBe(401);
-    const bad = await bob.ask('POST', '/orders', { reservationId });
-    expect([bad.status, ((await bad.json()) as { code: string }).code]).toEqual([400, 'invalid_input']);
+    expect((await bob.ask('POST', '/orders', {}, { origin: 'http://evil.example' })).status).toBe(403);
 
-    const declined = await bob.ask('POST', '/orders', { reservationId, card: 'tok_decline' });
-    const { orderId } = (await declined.json()) as Order;
+    const { orderId } = await ordered(bob, reservationId, 'tok_decline');
     await untilOrder(bob, orderId, 'the shop to hear that it is declined', ({ state }) => state === 'declined');
+  },
+  slowMs,
+);
+
+test(
+  "a customer is the same one with the login's token and with the shop's key; Holdfast allows the shop's pages alone",
+  async () => {
+    const cy = await signedIn('cy');
+    const asShop = createClient({
+      api: running.api,
+      token: () => shop.known.apiKey,
+      fetch(request) {
+        request.headers.set('holdfast-customer', 'cy');
+        return fetch(request);
+      },
+    });
+    const [byToken, byKey] = await Promise.all([cy.holdfast.http.GET('/me'), asShop.http.GET('/me')]);
+    expect(byToken.data?.customerId).toBe(byKey.data?.customerId);
+
+    const authorization = `Bearer ${await cy.accessToken()}`;
+    for (const [origin, allowed] of [
+      [shop.url, shop.url],
+      ['http://evil.example', null],
+    ] as const) {
+      const answer = await fetch(`${running.api}/me`, { headers: { authorization, origin } });
+      expect([origin, answer.headers.get('access-control-allow-origin')]).toEqual([origin, allowed]);
+    }
   },
   slowMs,
 );

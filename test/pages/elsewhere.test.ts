@@ -7,8 +7,8 @@ import type { AddressInfo } from 'node:net';
 import type { Page } from 'playwright-core';
 import type { Storefront } from '#examples/storefront/start.ts';
 import { tellOfPayment } from '../support/bank.ts';
-import { closeBeds, type RunningBed, runningBed } from '../support/running-bed.ts';
-import { storefrontOn } from '../support/storefront.ts';
+import { closeBeds, type RunningBed } from '../support/running-bed.ts';
+import { storefrontBed } from '../support/storefront.ts';
 import { findings } from './axe.ts';
 import { bothOpen, openShop, type Shop } from './shop.ts';
 
@@ -38,9 +38,8 @@ async function serve(): Promise<Server> {
 
 beforeAll(async () => {
   [listed, unlisted] = await Promise.all([serve(), serve()]);
-  running = await runningBed({ HOLDFAST_ORIGINS: `https://shop.example.com,${urlOf(listed)}` });
+  ({ running, storefront } = await storefrontBed(['https://shop.example.com', urlOf(listed)]));
   shop = await openShop(running);
-  storefront = await storefrontOn(running);
 }, slowMs);
 
 afterAll(async () => {

@@ -1,10 +1,12 @@
 /**
- * The page: reserves and waits with the client, through the shop's own server, which knows by its cookie who this is. It
- * orders at the shop, and waits for the payment with the client again.
+ * The page: reserves, waits and buys at Holdfast with the client and the customer's own access token, which the shop's server gets
+ * from the login. It orders at the shop first.
  */
 import { createClient, Problem, type Reservation } from '#client/index.ts';
 
 interface About {
+  api: string;
+  websocket: string;
   saleId: string;
   visitor: { name: string } | null;
   isStaff: boolean;
@@ -12,7 +14,6 @@ interface About {
 
 interface Order {
   orderId: string;
-  purchaseId: string;
   state: string;
   amountMinor: number;
   refundedMinor: number;
@@ -20,8 +21,6 @@ interface Order {
   units: number;
 }
 
-/** The shop's server adds whose call it is, so there is no token here. */
-const holdfast = createClient({ api: '/holdfast', token: () => undefined });
 /** What others do, such as the staff, is seen after so long. */
 const lookAgainMs = 2_000;
 
@@ -40,6 +39,18 @@ async function call<T>(method: string, path: string, body?: object): Promise<T> 
   const answer = await response.json();
   if (!response.ok) throw new Problem(response.status, answer);
   return answer as T;
+}
+
+/** The access token is asked for once, and again when it has ended. It is kept nowhere but here. */
+let access: Promise<string> | undefined;
+function accessToken(rejected?: string): Promise<string> {
+  if (!access || rejected !== undefined) {
+    access = call<{ accessToken: string }>('GET', '/access-token').then((answer) => answer.accessToken);
+    access.catch(() => {
+      access = undefined;
+    });
+  }
+  return access;
 }
 
 /** Runs what a form does, once at a time, and says what went wrong. */
@@ -83,12 +94,13 @@ async function showOrders(isStaff: boolean): Promise<void> {
 }
 
 async function begin(): Promise<void> {
-  const { saleId, visitor, isStaff } = await call<About>('GET', '/about');
+  const { api, websocket, saleId, visitor, isStaff } = await call<About>('GET', '/about');
   if (!visitor) {
     element('visitor').append(Object.assign(document.createElement('a'), { textContent: 'Sign in', href: '/sign-in' }));
     return;
   }
   element('visitor').textContent = `Signed in as ${visitor.name}`;
+  const holdfast = createClient({ api, websocket, token: accessToken });
   const { data: sale } = await holdfast.http.GET('/sales/{saleId}', { params: { path: { saleId } } });
   if (!sale) return;
   element('sale').textContent = sale.name;
@@ -115,13 +127,11 @@ async function begin(): Promise<void> {
     if (!held) return;
     say('Ordering …');
     const { reservationId } = held;
-    const { purchaseId } = await call<Order>('POST', '/orders', { reservationId, card: fields.get('card') });
-    const paid = await holdfast.waitForPayment(
-      { purchaseId },
-      {
-        onAction: ({ url }) => say('Your bank asks: ', link('Confirm the payment', url)),
-      },
-    );
+    const { orderId } = await call<Order>('POST', '/orders');
+    const order = { reservationIds: [reservationId], paymentToken: String(fields.get('card')) };
+    const paid = await holdfast.waitForPayment(await holdfast.buy(order, { key: orderId }), {
+      onAction: ({ url }) => say('Your bank asks: ', link('Confirm the payment', url)),
+    });
     say(paid.state === 'captured' ? 'Paid. Thank you!' : `The payment was ${paid.state}.`);
     if (paid.state === 'captured') hold(undefined);
   });
