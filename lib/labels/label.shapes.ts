@@ -7,11 +7,12 @@ import { labelKinds } from './label.table.ts';
 export const maxMetadataKeys = 20;
 export const maxMetadataBytes = 2_048;
 
+/** Two names are taken by JavaScript, so no JSON that is read here may have them. */
 const Key = z
   .string()
   .regex(
-    /^[A-Za-z][A-Za-z0-9_.-]{0,39}$/,
-    'must be a letter, then up to 39 letters, digits, dots, dashes and underscores',
+    /^(?!(?:constructor|prototype)$)[A-Za-z][A-Za-z0-9_.-]{0,39}$/,
+    'must be a letter, then up to 39 letters, digits, dots, dashes and underscores, and not constructor or prototype',
   );
 const maxValueCharacters = 500;
 

@@ -9,7 +9,9 @@ import { loopbackName } from '#platform/kernel/registry.ts';
 import { isLoopbackAddress, isPublicAddress } from '#platform/security/public-address.ts';
 
 /** Names that lead to no place outside, on any name server. */
-const insideNames = /(^|\.)(localhost|local|internal|home\.arpa|onion)\.?$/;
+const insideNames = /(^|\.)(localhost|local|internal|home\.arpa|onion)$/;
+/** What the domain name system has no name for (RFC 1035, section 2.3.4). */
+const isTooLong = (host: string) => host.length > 253 || host.split('.').some((label) => label.length > 63);
 
 /** Whether webhooks may go to this machine: in the local stack alone. */
 export function allowsLoopback({ registry }: Needs<'registry'>): boolean {
@@ -33,7 +35,10 @@ function problemOf(url: URL, loopback: boolean): string | undefined {
   if (loopback && isHere && /^https?:$/.test(url.protocol)) return undefined;
   if (url.protocol !== 'https:') return 'must begin with https://';
   if (url.port !== '') return 'must use the port of HTTPS, 443';
-  if (isIP(host) !== 0 ? !isPublicAddress(host) : insideNames.test(host) || !host.includes('.')) {
+  // With a dot at its end a name is the same name, spelled to the root.
+  const name = host.replace(/\.$/, '');
+  const isInside = insideNames.test(name) || !name.includes('.') || isTooLong(name);
+  if (isIP(host) !== 0 ? !isPublicAddress(host) : isInside) {
     return 'must lead to a host of the public internet';
   }
   return undefined;

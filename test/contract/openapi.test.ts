@@ -12,6 +12,7 @@ import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { apiReferencePage, contentSecurityPolicy } from '#operations/api-reference.ts';
 import { apiReferenceScript } from '#operations/scalar-script.ts';
+import { forbiddenNames } from '#platform/handlers/json.ts';
 import { codesOf } from '#platform/handlers/openapi.ts';
 import type { OpenApiDocument } from '#platform/handlers/openapi-examples.ts';
 import { takesOutside } from '#platform/handlers/route.ts';
@@ -40,6 +41,13 @@ function resolved(value: unknown): Record<string, unknown> {
 }
 
 describe('one API', () => {
+  test('allows no names of fields that no JSON here may have', () => {
+    const patterns = JSON.stringify(document).matchAll(/"propertyNames":\{[^{}]*"pattern":("(?:[^"\\]|\\.)*")/g);
+    const allowing = [...patterns].map(([, pattern = '']) => new RegExp(JSON.parse(pattern), 'u'));
+    expect(allowing.length).toBeGreaterThan(0);
+    for (const name of forbiddenNames) expect([name, allowing.filter((one) => one.test(name))]).toEqual([name, []]);
+  });
+
   test('every route of serverless.yml is in routes.ts, and the other way round', () => {
     const lines = Object.values(routes).map(({ method, path }) => `${method} ${path}`);
     expect(lines.sort()).toEqual([...declaredLines].sort());

@@ -175,10 +175,35 @@ describe('endpoints', () => {
     ],
     ...['https://169.254.169.254/latest', 'https://[fd00::1]/', 'https://[::ffff:10.0.0.1]/', 'https://db.internal/'],
     ...['https://192.168.1.1.:443/', 'javascript:alert(1)', 'https://printer.local/', '//shop.example.com/'],
+    ...[
+      'https://intranet./',
+      'https://db.internal./',
+      'https://localhost./',
+      'https://2852039166/',
+      'https://１０.0.0.1/',
+    ],
+    ...[`https://${'a'.repeat(64)}.example.com/`, `https://${'a.'.repeat(126)}example.com/`],
   ])('cannot be at %s', async (url) => {
     const { body } = await api.call('POST /webhook-endpoints', { json: { url, events: ['sale.changed'] }, token });
     expect(body.code).toBe('unprocessable');
     expect(await deps.db.rows('SELECT id FROM webhook_endpoints')).toEqual([]);
+  });
+
+  test.each([
+    'https://shop.exa\nmple.com/',
+    'https://shop.example.com\r\n.evil.example/',
+    ' https://shop.example.com/',
+  ])('are not read as another address than was written: %j', async (url) => {
+    const known = await endpointAt('https://shop.example.com/');
+    for (const [line, json] of [
+      ['POST /webhook-endpoints', { url, events: ['sale.changed'] }],
+      [`PATCH ${path(known)}`, { url }],
+    ] as const) {
+      const { status, body } = await api.call(line, { json, token });
+      expect([line, status, body.code]).toEqual([line, 400, 'invalid_input']);
+    }
+    const { items } = (await api.call('GET /webhook-endpoints', { token })).body;
+    expect(items.map((one: { url: string }) => one.url)).toEqual(['https://shop.example.com/']);
   });
 
   test('are not too many', async () => {

@@ -6,7 +6,8 @@
 /** How deep arrays and objects may nest. */
 export const maxJsonDepth = 16;
 
-const forbiddenNames = new Set(['__proto__', 'constructor', 'prototype']);
+/** Names that no object may have. */
+export const forbiddenNames: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 
 /** Thrown for text that is not acceptable JSON; the message says what is wrong and is safe to show to the caller. */
 export class InvalidJson extends Error {}

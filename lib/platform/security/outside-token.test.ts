@@ -67,6 +67,11 @@ test.each<[why: string, Made]>([
   ['claims', { payload: { iat: undefined } }],
   ['claims', { payload: { sub: undefined } }],
   ['claims', { payload: { sub: '' } }],
+  // As text each of these reads like somebody's subject.
+  ...[['ada'], null, 7, true, {}].map((sub): [string, Made] => [
+    'claims',
+    { payload: { sub: sub as unknown as string } },
+  ]),
   ['claims', { payload: { exp: 'tomorrow' as unknown as number } }],
   ['expired', { payload: { exp: now - 31 } }],
   ['not_valid_yet', { payload: { nbf: now + 31 } }],

@@ -120,8 +120,9 @@ export function openOutsideTokens(clock: () => number): OutsideTokens {
       if (unfit) return { unfit };
       if (issuer.kind === 'cognito' && !issuer.audience.includes(String(payload.client_id)))
         return { unfit: 'audience' };
-      const { sub = '', iat = 0, exp = 0, nbf = iat } = payload;
-      if (sub === '') return { unfit: 'claims' };
+      const { sub, iat = 0, exp = 0, nbf = iat } = payload;
+      // The check asks only that it is there. As text, another kind of value could read like somebody's subject.
+      if (typeof sub !== 'string' || sub === '') return { unfit: 'claims' };
       const expiresAtMs = Math.min(exp, iat + longestLifeSeconds) * 1_000;
       const identified = { subject: sub, email: emailOf(payload, issuer), expiresAtMs };
       known.set(token, { key, identified, notBeforeMs: (Math.max(iat, nbf) - clockToleranceSeconds) * 1_000 });
