@@ -64,7 +64,7 @@ export async function startShop(options: ShopOptions): Promise<Shop> {
       return json({ api, websocket, saleId, visitor: visitor ?? null, isStaff: visitor?.customer === staff });
     }
     const accessToken = line === 'GET /access-token' ? await login.accessTokenOf(request) : undefined;
-    if (accessToken !== undefined) return json({ accessToken });
+    if (accessToken !== undefined) return Response.json({ accessToken }, { headers: { 'cache-control': 'no-store' } });
     if (!visitor || line === 'GET /access-token') return problem(401, 'unauthenticated', 'Sign in to the shop');
     return order(line, request, visitor);
   }
