@@ -100,7 +100,7 @@ export const refundPurchaseRoute = defineRoute({
   summary: 'Refund a purchase; its units return to the sale once the provider has refunded it',
   description:
     'Without a body everything is given back. Otherwise name `items`, whose price is given back, or `amountMinor`; and with `cancel` which ' +
-    'units return to the sale. `retryFailed` and `waiveFailed` stand by themselves.',
+    'units return to the sale; such a part needs an Idempotency-Key. `retryFailed` and `waiveFailed` stand by themselves.',
   tag: 'Purchases',
   auth: 'operator',
   scope: 'purchases:write',

@@ -211,8 +211,8 @@ async function hasUnitsLeft(tx: Tx, purchaseId: PurchaseId, refunds: readonly Re
 /**
  * Orders a partial refund: the price of some units, or an amount; `cancel` names the units that return with it, and may come
  * without any money. One Idempotency-Key orders once. Refuses with `illegal_state` if the purchase was not paid, or if the
- * refund exceeds the money or units that are left after pending refunds, and with `idempotency_key_reused` for another order
- * under the same key.
+ * refund exceeds the money or units that are left after pending refunds, with `idempotency_key_reused` for another order under
+ * the same key, and with `unprocessable` without a key: the document cannot say that only some refunds need one.
  */
 async function orderPart(
   tx: Tx,
@@ -223,7 +223,7 @@ async function orderPart(
 ): Promise<PurchaseRow | Refusal> {
   const [current] = await lockPurchases(tx, [purchaseId]);
   if (!current) return refuse('not_found', 'There is no such purchase.');
-  if (!idempotencyKey) return refuse('idempotency_key_missing', 'A refund of a part needs an Idempotency-Key.');
+  if (!idempotencyKey) return refuse('unprocessable', 'A refund of a part needs an Idempotency-Key.');
   const refusal = refuseUnlessPaid(current);
   if (refusal) return refusal;
   const refundKey = keyOfPart(idempotencyKey);

@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { projectRoot } from '#local/state-folder.ts';
+import { codes } from '#platform/kernel/errors.ts';
 
 interface Source {
   path: string;
@@ -262,6 +263,16 @@ describe('the clock and state', () => {
 test('where a call came from is asked in one place, which knows whom to believe', () => {
   const elsewhere = [...lib, ...functions].filter(({ path }) => !/platform\/handlers\/(http|limits)\.ts$/.test(path));
   expect(breaking(elsewhere, ({ text }) => text.match(/\bsourceIp\b|x-forwarded-for/gi) ?? [])).toEqual([]);
+});
+
+test('only what reads requests calls them malformed: a rule that the document cannot say is 422', () => {
+  const malformed = Object.entries(codes).filter(([, { status }]) => status === 400);
+  const offence = new RegExp(
+    `\\b(?:refuse|Refused|Fault)\\(\\s*'(?:${malformed.map(([code]) => code).join('|')})'`,
+    'g',
+  );
+  expect("return refuse(\n  'invalid_input', 'No.');".match(offence)).toHaveLength(1);
+  expect(breaking([...nouns, ...functions], ({ text }) => text.match(offence) ?? [])).toEqual([]);
 });
 
 describe('handlers', () => {

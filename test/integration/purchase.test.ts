@@ -2103,7 +2103,7 @@ describe('a refund of a part (I13)', () => {
     const { purchaseId } = body;
     await work([purchaseId], ['captured']);
     expect(await part(purchaseId, { amountMinor: 5 }, '')).toMatchObject({
-      ...{ status: 400, body: { code: 'idempotency_key_missing' } },
+      ...{ status: 422, body: { code: 'unprocessable' } },
     });
     for (const json of [
       { items: [{ reservationId, units: 3 }] },
