@@ -12,6 +12,7 @@ import schemathesis
 
 KNOWN = json.loads(os.environ["HOLDFAST_FUZZ_KNOWN"])
 IDS = KNOWN["ids"]
+CUSTOMER = re.compile(KNOWN.get("customerPattern", ""))
 UUID = re.compile("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 
@@ -62,9 +63,20 @@ def map_body(context, body):
     return met(body, bucket_of)
 
 
+@schemathesis.hook
+def map_headers(context, headers):
+    """A program acts for the customer who has what there is, in every second call that names a customer."""
+    name = next((one for one in headers or {} if one.lower() == "holdfast-customer"), None)
+    if "customer" not in KNOWN or name is None or not CUSTOMER.fullmatch(str(headers[name])):
+        return headers
+    return {**headers, name: KNOWN["customer"]} if bucket_of(headers[name]) % 2 == 0 else headers
+
+
 @schemathesis.auth(refresh_interval=240)
 class SignedIn:
     def get(self, case, context):
+        if "key" in KNOWN:
+            return KNOWN["key"]
         asked = urllib.request.Request(
             KNOWN["url"] + "/auth/login",
             data=json.dumps(KNOWN["account"]).encode(),

@@ -22,8 +22,10 @@ import { seedOperator } from '#identity/register.ts';
 import { ownArguments } from '#local/arguments.ts';
 import { startStack } from '#local/stack.ts';
 import { defaultFolder } from '#local/state-folder.ts';
+import { externalIdPattern } from '#platform/handlers/input.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
+import { scopes } from '#platform/security/scopes.ts';
 import { generateClient } from '../support/python-client.ts';
 import { callsTo } from '../support/running-bed.ts';
 import { schemathesis } from '../support/schemathesis.ts';
@@ -38,6 +40,8 @@ const folder = join(defaultFolder(), 'fuzz');
 const graceMs = 120_000;
 /** How long a round may take. A Schemathesis invents more as long as it has time; what it finds is told at the end of a round. */
 const roundMs = values.quick ? 90_000 : 300_000;
+/** Every so many rounds a program calls, with an API key; in the others a person who is an admin. */
+const programsEvery = 3;
 /** How many examples of each kind an operation has before the next one has its turn. */
 const examplesPerTurn = 20;
 /**
@@ -109,6 +113,9 @@ async function furnish(url: string, token: string, round: number): Promise<Recor
   };
   const post = <Made>(path: string, body: object, key?: string) => call<Made>('POST', path, { token, body, key });
   keep('customerId', await call('GET', '/me', { token }));
+  // Of endpoints there cannot be more and more.
+  const { items } = await call<{ items: { endpointId: string }[] }>('GET', '/webhook-endpoints', { token });
+  for (const { endpointId } of items) await call('DELETE', `/webhook-endpoints/${endpointId}`, { token });
   const bought: string[] = [];
   for (let index = 0; index < 20; index++) {
     const price = { amountMinor: 100 + index, currency: 'EUR' };
@@ -145,6 +152,15 @@ async function furnish(url: string, token: string, round: number): Promise<Recor
     keep('purchaseId', await post<{ purchaseId: string }>('/purchases', purchase, `pay-${round}-${index}`));
   }
   return ids;
+}
+
+/** An API key that may do everything, and whom it can act for: the account that has what there is. */
+async function asProgram(url: string, token: string, customerId: string, round: number): Promise<object> {
+  const { call } = callsTo(url);
+  const customer = `fuzz-${round}`;
+  await call('POST', `/ops/customers/${customerId}/external-id`, { token, body: { externalId: customer } });
+  const { key } = await call<{ key: string }>('POST', '/ops/api-keys', { token, body: { name: customer, scopes } });
+  return { key, customer, customerPattern: externalIdPattern.source };
 }
 
 type Counts = Record<string, Record<string, number>>;
@@ -210,8 +226,8 @@ function failuresIn(log: string): string {
 mkdirSync(folder, { recursive: true });
 // What the logs say is of this run.
 for (const name of readdirSync(folder)) if (/^(gateway|round)-.*\.log$/.test(name)) rmSync(join(folder, name));
-const program = await schemathesis();
-if (program === undefined) process.exit(1);
+const schemathesisAt = await schemathesis();
+if (schemathesisAt === undefined) process.exit(1);
 const stack = await startStack({ dir: folder, fresh: true, http: false, report: say });
 const gateways: Gateway[] = [];
 const endChildren = () => {
@@ -244,12 +260,14 @@ try {
   for (let round = 1; holds && all < wanted && Date.now() < untilMs; round++) {
     const asked = await callsTo(url).call<{ accessToken: string }>('POST', '/auth/login', { body: account });
     const ids = await furnish(url, asked.accessToken, round);
+    const isByProgram = round % programsEvery === 0;
+    const program = isByProgram ? await asProgram(url, asked.accessToken, ids.customerId?.[0] ?? '', round) : {};
     const seconds = Math.max(1, Math.ceil(Math.min(roundMs, untilMs - Date.now()) / 1_000));
     const logs = gateways.map((_, part) => join(folder, `round-${round}-${part + 1}.log`));
     const exits = await Promise.all(
       gateways.map((gateway, part) =>
         run(
-          program,
+          schemathesisAt,
           [
             ...['--config-file', join(folder, 'schemathesis.toml'), 'run', join(folder, 'openapi.json')],
             ...[
@@ -266,13 +284,16 @@ try {
             ],
             ...['--suppress-health-check', 'all', '--generation-database', 'none', '--warnings', 'off'],
             ...['--seed', String(seedOf(round)), '--max-examples', String(examplesPerTurn)],
-            // What is not random is the same in every round.
-            ...['--phases', round === 1 ? 'examples,coverage,fuzzing,stateful' : 'fuzzing,stateful'],
+            // What is not random is the same in every round of people, and of programs.
+            ...[
+              '--phases',
+              round === 1 || round === programsEvery ? 'examples,coverage,fuzzing,stateful' : 'fuzzing,stateful',
+            ],
             ...names
               .filter((_, index) => partOf(index, round) === part)
               .flatMap((name) => ['--include-operation-id', name]),
           ],
-          { ...env, HOLDFAST_FUZZ_KNOWN: JSON.stringify({ url, account, ids }) },
+          { ...env, HOLDFAST_FUZZ_KNOWN: JSON.stringify({ url, account, ids, ...program }) },
           logs[part] ?? '',
         ),
       ),

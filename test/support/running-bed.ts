@@ -53,7 +53,7 @@ export function callsTo(api: string): Pick<RunningBed, 'call' | 'signIn' | 'cust
     });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-    return JSON.parse(text) as T;
+    return (text === '' ? undefined : JSON.parse(text)) as T;
   }
 
   const signIn = async (email: string) =>

@@ -17,7 +17,6 @@ export const codes = {
   invalid_input: { status: 400, retry: false, title: 'The request is not valid' },
   invalid_json: { status: 400, retry: false, title: 'The body is not valid JSON' },
   idempotency_key_missing: { status: 400, retry: false, title: 'The Idempotency-Key header is missing or not valid' },
-  customer_missing: { status: 400, retry: false, title: 'An API key must say for which customer it acts' },
   unauthenticated: { status: 401, retry: false, title: 'Sign in first' },
   invalid_credentials: { status: 401, retry: false, title: 'E-mail or password is wrong' },
   invalid_api_key: { status: 401, retry: false, title: 'The API key is not valid' },
@@ -71,6 +70,7 @@ export const codes = {
   conflict: { status: 409, retry: true, title: 'Somebody else changed it at the same time' },
   payload_too_large: { status: 413, retry: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retry: false, title: 'The body must be JSON in UTF-8' },
+  customer_missing: { status: 422, retry: false, title: 'An API key must say for which customer it acts' },
   idempotency_key_reused: { status: 422, retry: false, title: 'This key was used with another request' },
   unprocessable: {
     status: 422,
