@@ -46,7 +46,10 @@ export async function programOf(deps: Deps, call: KeyCall, scope: Scope): Promis
   return isRefusal(keyId) ? keyId : { customerId: '' as CustomerId, role: 'customer', keyId };
 }
 
-/** Who calls a customers' route: the customer whom the call names, known or seen for the first time. */
+/**
+ * Who calls a customers' route: the customer whom the call names, known or seen for the first time. Who names none
+ * may not call (403), whatever the call asks for, which is looked at later.
+ */
 export async function customerOf(deps: Deps, call: KeyCall, scope: Scope): Promise<Caller | Refusal> {
   const keyId = await allowedKey(deps, call, scope);
   if (isRefusal(keyId)) return keyId;

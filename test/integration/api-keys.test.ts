@@ -417,7 +417,7 @@ describe('a key that acts for customers', () => {
   test('says for whom, in one way only, or is refused; nobody is made', async () => {
     const before = [await count('customers'), await count('person_keys')];
     const unnamed = await api.call('GET /me', { token: key });
-    expect([unnamed.status, unnamed.body.code]).toEqual([422, 'customer_missing']);
+    expect([unnamed.status, unnamed.body.code]).toEqual([403, 'customer_missing']);
     for (const externalId of ['', ' a', 'a ', 'a,b', 'a\tb', 'é', 'a\0', 'x'.repeat(256)]) {
       const { status, body } = await api.call('GET /me', { token: key, ...acting(externalId) });
       expect([externalId, status, body.code]).toEqual([externalId, 400, 'invalid_input']);

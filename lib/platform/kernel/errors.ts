@@ -36,6 +36,7 @@ export const codes = {
   contact_taken: { status: 409, retry: false, title: 'Another account has shown that this address is its own' },
   forbidden: { status: 403, retry: false, title: 'This account is not allowed to do that' },
   missing_scope: { status: 403, retry: false, title: 'The API key lacks the scope for that' },
+  customer_missing: { status: 403, retry: false, title: 'An API key must say for which customer it acts' },
   keys_only: { status: 403, retry: false, title: 'Only an API key of the shop may say that' },
   people_only: { status: 403, retry: false, title: 'Only people who sign in may do that' },
   own_account_needed: { status: 403, retry: false, title: 'That is for people with an account of Holdfast’s own' },
@@ -70,7 +71,6 @@ export const codes = {
   conflict: { status: 409, retry: true, title: 'Somebody else changed it at the same time' },
   payload_too_large: { status: 413, retry: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retry: false, title: 'The body must be JSON in UTF-8' },
-  customer_missing: { status: 422, retry: false, title: 'An API key must say for which customer it acts' },
   idempotency_key_reused: { status: 422, retry: false, title: 'This key was used with another request' },
   unprocessable: {
     status: 422,
