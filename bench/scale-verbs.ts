@@ -15,6 +15,7 @@ import { notify } from '#notification/notify.ts';
 import { exportList } from '#operations/export.ts';
 import { lookUpReservations } from '#operations/look-up.ts';
 import { overviewOf } from '#operations/overview.ts';
+import { readReport } from '#operations/report.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { Reply } from '#platform/handlers/http.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
@@ -220,6 +221,31 @@ export const verbs: Readonly<Record<string, Verb>> = {
       const startedMs = performance.now();
       await showPage(deps, saleId);
       keep('pageMs', performance.now() - startedMs);
+    },
+  },
+  report: {
+    function: 'operate-look-up',
+    unit: 'rows/s',
+    crowd: (size) => ({ holding: Math.ceil(size / 2), bought: Math.floor(size / 2) }),
+    terms: purchasing,
+    run: async ({ deps, saleId, size, keep }) => {
+      const partsMs: number[] = [];
+      let [requests, purchases] = [0, 0];
+      let cursor: string | undefined;
+      do {
+        const startedMs = performance.now();
+        const part = await readReport(deps, saleId, { cursor });
+        if (isRefusal(part)) throw new Error(part.detail);
+        partsMs.push(performance.now() - startedMs);
+        requests += part.turns.reduce((sum, turn) => sum + turn.requests, 0);
+        purchases += part.money.purchases;
+        cursor = part.nextCursor ?? undefined;
+      } while (cursor);
+      if (requests !== size || purchases !== Math.floor(size / 2)) {
+        throw new Error(`the report knows of ${requests} requests and ${purchases} purchases`);
+      }
+      keep('parts', partsMs.length);
+      keep('longestPartMs', Math.max(...partsMs));
     },
   },
   lists: {

@@ -1770,7 +1770,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * A sale from the inside: counters, queues, breakers, drift; with `report`, how it went so far
+         * A sale from the inside: counters, queues, breakers, drift
          * @description For viewers, operators and admins.
          *
          *     Programs need an API key with the scope `sales:read`.
@@ -1864,6 +1864,30 @@ export interface paths {
          *     Programs need an API key with the scope `purchases:read`.
          */
         get: operations["look-up-purchases"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ops/sales/{saleId}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How a sale went so far: curves, why requests were turned down, who was served in the order of arrival, money
+         * @description In parts: each tells of some of the reservations, and the whole is their sum (counts, points, turns and money by place and name). Follow `nextCursor` until it is null; a sale of up to 20,000 reservations is one part.
+         *
+         *     For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `sales:read`.
+         */
+        get: operations["get-sale-report"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3502,7 +3526,6 @@ export interface components {
             breakers: {
                 [key: string]: "closed" | "open" | "half-open";
             };
-            report?: components["schemas"]["SaleReport"];
         };
         SaleJob: {
             /** @enum {string} */
@@ -3520,63 +3543,6 @@ export interface components {
             handled: number;
             /** @description Whether a newer announcement has taken its place for those whom it had not reached */
             superseded: boolean;
-        };
-        SaleReport: {
-            stepSeconds: number;
-            points: {
-                /**
-                 * Format: date-time
-                 * @description When the step begins
-                 */
-                at: string;
-                /** @description Requests accepted */
-                requested: number;
-                /** @description Requests decided: served, on the waitlist, or turned down */
-                decided: number;
-                /** @description Units set aside */
-                allocated: number;
-                /** @description Units sold */
-                sold: number;
-                /** @description Units that came back */
-                released: number;
-            }[];
-            /** @description How many requests were turned down when decided, by reason */
-            turnedDown: {
-                [key: string]: number;
-            };
-            /** @description At most ten, the earliest requests first */
-            turns: {
-                requests: number;
-                /** @description Units were set aside for them at some time, or they are sold */
-                served: number;
-                waiting: number;
-                turnedDown: number;
-                /** @description Left the line, or were not taken in time */
-                left: number;
-            }[];
-            /** @description Reservations that operators served out of turn */
-            granted: number;
-            money: {
-                currency: string;
-                /** @description Those that were paid, whatever was given back of them since */
-                purchases: number;
-                /** @description What they ordered of this sale */
-                paidMinor: number;
-                refunds: {
-                    pending: {
-                        refunds: number;
-                        amountMinor: number;
-                    };
-                    refunded: {
-                        refunds: number;
-                        amountMinor: number;
-                    };
-                    failed: {
-                        refunds: number;
-                        amountMinor: number;
-                    };
-                };
-            };
         };
         SaleCancellation: {
             /** Format: uuid */
@@ -3683,6 +3649,66 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             updatedAt: string;
+        };
+        SaleReport: {
+            stepSeconds: number;
+            /** @description As many, and of the same times, in each part; what lies outside is in the first or last one */
+            points: {
+                /**
+                 * Format: date-time
+                 * @description When the step begins
+                 */
+                at: string;
+                /** @description Requests accepted */
+                requested: number;
+                /** @description Requests decided: served, on the waitlist, or turned down */
+                decided: number;
+                /** @description Units set aside */
+                allocated: number;
+                /** @description Units sold */
+                sold: number;
+                /** @description Units that came back */
+                released: number;
+            }[];
+            /** @description How many requests were turned down when decided, by reason */
+            turnedDown: {
+                [key: string]: number;
+            };
+            /** @description At most ten, the earliest requests first. In a sale of many parts they are about equal, not exactly */
+            turns: {
+                requests: number;
+                /** @description Units were set aside for them at some time, or they are sold */
+                served: number;
+                waiting: number;
+                turnedDown: number;
+                /** @description Left the line, or were not taken in time */
+                left: number;
+            }[];
+            /** @description Reservations that operators served out of turn */
+            granted: number;
+            money: {
+                currency: string;
+                /** @description Those that were paid, whatever was given back of them since */
+                purchases: number;
+                /** @description What they ordered of this sale */
+                paidMinor: number;
+                refunds: {
+                    pending: {
+                        refunds: number;
+                        amountMinor: number;
+                    };
+                    refunded: {
+                        refunds: number;
+                        amountMinor: number;
+                    };
+                    failed: {
+                        refunds: number;
+                        amountMinor: number;
+                    };
+                };
+            };
+            /** @description Where the next part begins; null on the last one */
+            nextCursor: string | null;
         };
         FoundReservationPage: {
             items: components["schemas"]["FoundReservation"][];
@@ -6039,10 +6065,7 @@ export interface operations {
     };
     "get-sale-operations": {
         parameters: {
-            query?: {
-                /** @description Also how the sale went so far: reads all reservations and movements of the sale once */
-                report?: "true";
-            };
+            query?: never;
             header?: never;
             path: {
                 saleId: string;
@@ -6203,6 +6226,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FoundPurchasePage"];
+                };
+            };
+        };
+    };
+    "get-sale-report": {
+        parameters: {
+            query?: {
+                /** @description The nextCursor of the previous page */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                saleId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SaleReport"];
                 };
             };
         };

@@ -4,6 +4,6 @@ import { overviewOf } from '#operations/overview.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { getSaleOperationsRoute } from './operations.routes.ts';
 
-export const handler = httpHandler(byKey(getSaleOperationsRoute), ({ deps, params, query }) =>
-  overviewOf(deps, params.saleId, query),
+export const handler = httpHandler(byKey(getSaleOperationsRoute), ({ deps, params }) =>
+  overviewOf(deps, params.saleId),
 );

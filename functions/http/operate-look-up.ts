@@ -7,6 +7,7 @@ import { handler as exportActs } from './export-acts.ts';
 import { handler as exportList } from './export-list.ts';
 import { handler as getCancellation } from './get-cancellation.ts';
 import { handler as getReconciliation } from './get-reconciliation.ts';
+import { handler as getSaleReport } from './get-sale-report.ts';
 import { handler as getStory } from './get-story.ts';
 import { handler as getWebhookDelivery } from './get-webhook-delivery.ts';
 import { handler as getWebhookEndpoint } from './get-webhook-endpoint.ts';
@@ -39,6 +40,7 @@ export const handler = severalRoutes([
   [purchase.listFailedRefundsRoute, listFailedRefunds],
   [purchase.listDisputesRoute, listDisputes],
   [operations.getCancellationRoute, getCancellation],
+  [operations.getSaleReportRoute, getSaleReport],
   [operations.listReconciliationsRoute, listReconciliations],
   [operations.getReconciliationRoute, getReconciliation],
   [operations.listActsRoute, listActs],

@@ -18,7 +18,8 @@ import {
   SaleOfPath,
 } from '#operations/look-up.shapes.ts';
 import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '#operations/operations.shapes.ts';
-import { OverviewQuery, SaleOverview } from '#operations/overview.ts';
+import { SaleOverview } from '#operations/overview.ts';
+import { ReportQuery, SaleReport } from '#operations/report.ts';
 import { Story, StoryPath, StoryQuery } from '#operations/story.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
@@ -119,15 +120,32 @@ export const redriveDeadLettersRoute = defineRoute({
 export const getSaleOperationsRoute = defineRoute({
   method: 'GET',
   path: '/ops/sales/{saleId}',
-  summary: 'A sale from the inside: counters, queues, breakers, drift; with `report`, how it went so far',
+  summary: 'A sale from the inside: counters, queues, breakers, drift',
   tag,
   auth: 'viewer',
   scope: 'sales:read',
   params: z.strictObject({ saleId: idOf<SaleId>() }),
-  query: OverviewQuery,
   status: 200,
   reply: SaleOverview,
   refusals: ['not_found'],
+});
+
+export const getSaleReportRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales/{saleId}/report',
+  summary:
+    'How a sale went so far: curves, why requests were turned down, who was served in the order of arrival, money',
+  description:
+    'In parts: each tells of some of the reservations, and the whole is their sum (counts, points, turns and money by place and ' +
+    'name). Follow `nextCursor` until it is null; a sale of up to 20,000 reservations is one part.',
+  tag,
+  auth: 'viewer',
+  scope: 'sales:read',
+  params: SaleOfPath,
+  query: ReportQuery,
+  status: 200,
+  reply: SaleReport,
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const getCancellationRoute = defineRoute({

@@ -23,7 +23,6 @@ import { readSales } from '#sale/sale.store.ts';
 import { saleTag } from '#sale/sale-id.ts';
 import { viewOfRow } from '#sale/terms.ts';
 import { reservationStates } from '#state/reservation-state.ts';
-import { readReport, SaleReport } from './report.ts';
 
 const QueueState = z.object({
   waiting: z.number().int(),
@@ -68,8 +67,6 @@ export const SaleOverview = z
     queues: z.record(z.string(), QueueState),
     outbox: z.object({ events: z.number().int(), oldestMs: z.number().int() }),
     breakers: z.record(z.string(), z.enum(['closed', 'open', 'half-open'])),
-    /** How the sale went so far; only if it was asked for. */
-    report: SaleReport.optional(),
   })
   .meta({ id: 'SaleOverview' });
 export type SaleOverview = z.infer<typeof SaleOverview>;
@@ -77,30 +74,16 @@ export type SaleOverview = z.infer<typeof SaleOverview>;
 /** The queues whose depth an overview shows. */
 export const watchedQueues = ['reservations', 'purchases', 'notifications', 'advance'];
 
-/** What is asked of an overview. */
-export const OverviewQuery = z.strictObject({
-  report: z
-    .literal('true')
-    .optional()
-    .describe('Also how the sale went so far: reads all reservations and movements of the sale once'),
-});
-export type OverviewQuery = z.output<typeof OverviewQuery>;
-
 /** Everything an operator needs to see of one sale at once. */
-export async function overviewOf(
-  deps: Deps,
-  saleId: SaleId,
-  { report }: OverviewQuery = {},
-): Promise<SaleOverview | Refusal> {
+export async function overviewOf(deps: Deps, saleId: SaleId): Promise<SaleOverview | Refusal> {
   const sale = (await readSales(deps.db, [saleId])).get(saleId);
   if (!sale) return refuse('not_found', 'There is no such sale.');
-  const [reservations, jobs, mirrored, backlog, queues, went] = await Promise.all([
+  const [reservations, jobs, mirrored, backlog, queues] = await Promise.all([
     countByState(deps.db, saleId),
     readJobs(deps.db, saleId),
     readMirrorOf(deps, saleId),
     readBacklog(deps.db),
     Promise.all(watchedQueues.map(async (name) => [name, await stateOfQueue(deps, name)] as const)),
-    report ? readReport(deps, saleId) : undefined,
   ]);
   const view = viewOfRow(sale, deps.clock());
   const committed = view.stock;
@@ -123,7 +106,6 @@ export async function overviewOf(
       oldestMs: backlog.oldestAtMs === null ? 0 : Math.max(0, deps.clock() - backlog.oldestAtMs),
     },
     breakers: deps.breakers.states(),
-    ...(went ? { report: went } : {}),
   };
 }
 

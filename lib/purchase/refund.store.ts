@@ -134,13 +134,20 @@ function releasesText(releases: Releases): string {
 /** How many refunds are in each state, and how much money that is. */
 export type RefundCounts = Record<RefundState, { refunds: number; amountMinor: number }>;
 
+/** A row of such a count. */
+export interface RefundCount {
+  readonly state: RefundState;
+  readonly refunds: number;
+  readonly amountMinor: number;
+}
+
 /**
  * The refunds that a called-off sale led to, counted by state, and those of its purchases that were ordered for another
  * reason and are not done. A refund of a purchase over several sales counts with its whole amount then. What the provider
  * refused does not count once all of the money has gone back in another way.
  */
 export async function countRefundsOfSale(sql: Sql, saleId: SaleId): Promise<RefundCounts> {
-  const rows = await sql.rows<{ state: RefundState; refunds: number; amountMinor: number }>(
+  const rows = await sql.rows<RefundCount>(
     `SELECT f.state, COUNT(*) AS refunds, SUM(f.amount_minor) AS amountMinor
      FROM refunds f JOIN purchases p ON p.id = f.purchase_id
      WHERE (f.sale_id = ? OR (f.sale_id IS NULL AND f.state IN ('pending', 'failed') AND EXISTS (
@@ -149,6 +156,11 @@ export async function countRefundsOfSale(sql: Sql, saleId: SaleId): Promise<Refu
      GROUP BY f.state`,
     [toBytes(saleId), toBytes(saleId)],
   );
+  return toRefundCounts(rows);
+}
+
+/** The counts by state of refunds that were counted in the database; a state that has no row has none. */
+export function toRefundCounts(rows: readonly RefundCount[]): RefundCounts {
   const found = new Map(rows.map((row) => [row.state, row]));
   const count = (state: RefundState) => ({
     refunds: Number(found.get(state)?.refunds ?? 0),

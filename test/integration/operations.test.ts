@@ -266,8 +266,9 @@ test('S14: an empty queue has no oldest message, however old that of its last ba
 });
 
 describe('a sale from the inside', () => {
-  const overview = (saleId: string, query = '', token = operator) =>
-    api.call(`GET /ops/sales/${saleId}${query}`, { token });
+  const overview = (saleId: string, token = operator) => api.call(`GET /ops/sales/${saleId}`, { token });
+  const reported = (saleId: string, query = '', token = operator) =>
+    api.call(`GET /ops/sales/${saleId}/report${query}`, { token });
 
   test('counts what the gate refused, by reason', async () => {
     const saleId = await givenSale(deps, { allotment: 5, capPerCustomer: 2 });
@@ -282,7 +283,7 @@ describe('a sale from the inside', () => {
     await deps.sqs.send(new PurgeQueueCommand({ QueueUrl: deps.queue('reservations').url }));
   });
 
-  test('tells on request how it went: curves, refusals, who was served in the order of arrival, the money', async () => {
+  test('tells how it went: curves, refusals, who was served in the order of arrival, the money', async () => {
     const saleId = await givenSale(deps, { allotment: 5, capPerCustomer: 2, waitlistSize: 1 });
     const beganMs = Date.now();
     const batch = Array.from({ length: 8 }, (_, n) =>
@@ -291,8 +292,7 @@ describe('a sale from the inside', () => {
     for (const { messageId, message } of batch) {
       expect(await deliver(allocate, [{ messageId, body: JSON.stringify(message) }])).toEqual([]);
     }
-    expect((await overview(saleId)).body.report).toBeUndefined();
-    const { report } = (await overview(saleId, '?report=true')).body;
+    const report = (await reported(saleId)).body;
     const sum = (name: string) =>
       report.points.reduce((total: number, point: Record<string, number>) => total + (point[name] ?? 0), 0);
     expect([sum('requested'), sum('decided'), sum('allocated'), sum('sold')]).toEqual([8, 8, 5, 0]);
@@ -304,18 +304,20 @@ describe('a sale from the inside', () => {
   });
 
   test('of a sale in which nothing has happened, has no curves', async () => {
-    const { report } = (await overview(await givenSale(deps), '?report=true')).body;
-    expect(report).toMatchObject({ points: [], turns: [], turnedDown: {}, granted: 0 });
+    const report = (await reported(await givenSale(deps))).body;
+    expect(report).toMatchObject({ points: [], turns: [], turnedDown: {}, granted: 0, nextCursor: null });
   });
 
   test('is not told to customers, nor for what is no such sale or question', async () => {
     const saleId = await givenSale(deps);
     const { token } = await api.customer();
-    expect((await overview(saleId, '?report=true', token)).status).toBe(403);
-    expect((await overview(newId(), '?report=true')).body.code).toBe('not_found');
-    for (const query of ['?report=maybe', '?report=', '?curves=true']) {
-      expect((await overview(saleId, query)).body.code).toBe('invalid_input');
+    expect([(await overview(saleId, token)).status, (await reported(saleId, '', token)).status]).toEqual([403, 403]);
+    for (const answer of [await overview(newId()), await reported(newId())]) expect(answer.body.code).toBe('not_found');
+    for (const query of ['?cursor=', '?cursor=a%20b', '?limit=5']) {
+      expect((await reported(saleId, query)).body.code).toBe('invalid_input');
     }
+    // Neither made up nor of another list.
+    expect((await reported(saleId, '?cursor=Zmlyc3QtcGFnZS1lbmRlZC1oZXJl')).body.code).toBe('unprocessable');
   });
 });
 

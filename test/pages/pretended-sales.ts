@@ -1,6 +1,6 @@
 /** Sales, products and all that the console reads of a sale, as the API would answer. */
 import { gateRefusals } from '#mirror/gate.ts';
-import type { Product, SaleOverview, SaleView } from '#web/types.ts';
+import type { Product, SaleOverview, SaleReport, SaleView } from '#web/types.ts';
 
 /** An id that is a number in disguise; the higher, the newer. */
 const idOf = (n: number) => `01998c1e-7d00-7000-8000-${String(n).padStart(12, '0')}`;
@@ -36,8 +36,7 @@ export function saleOf(n: number, change: Partial<SaleView> = {}): SaleView {
 
 /** A sale from the inside in which nothing has happened. */
 export function overviewOf(sale: SaleView): SaleOverview {
-  const { saleId, stock, price } = sale;
-  const none = { refunds: 0, amountMinor: 0 };
+  const { saleId, stock } = sale;
   return {
     ...{ sale, accessCode: null },
     ...{ saleId, stock, mirror: stock, drift: { versions: 0, available: 0 }, jobs: [], breakers: { mysql: 'closed' } },
@@ -51,12 +50,17 @@ export function overviewOf(sale: SaleView): SaleOverview {
     },
     queues: { reservations: { waiting: 0, inFlight: 0, delayed: 0, deadLetters: 0, oldestMessageMs: null } },
     outbox: { events: 0, oldestMs: 0 },
-    report: {
-      ...{ stepSeconds: 1, points: [], turnedDown: {}, turns: [], granted: 0 },
-      money: {
-        ...{ currency: price.currency, purchases: 0, paidMinor: 0 },
-        refunds: { pending: none, refunded: none, failed: none },
-      },
+  };
+}
+
+/** The report of a sale in which nothing has happened. */
+export function reportOf({ price }: SaleView): SaleReport {
+  const none = { refunds: 0, amountMinor: 0 };
+  return {
+    ...{ stepSeconds: 1, points: [], turnedDown: {}, turns: [], granted: 0, nextCursor: null },
+    money: {
+      ...{ currency: price.currency, purchases: 0, paidMinor: 0 },
+      refunds: { pending: none, refunded: none, failed: none },
     },
   };
 }

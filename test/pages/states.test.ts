@@ -6,7 +6,7 @@ import type { Page } from 'playwright-core';
 import type { Role } from '#platform/security/roles.ts';
 import { findings, overflow } from './axe.ts';
 import { type Answer, emptyPage, good, type Pretended, pretend } from './pretend.ts';
-import { overviewOf, productOf, saleOf } from './pretended-sales.ts';
+import { overviewOf, productOf, reportOf, saleOf } from './pretended-sales.ts';
 
 const phone = { viewport: { width: 390, height: 844 } };
 /** Every language and every theme, two at a time: colours do not depend on words, nor words on colours. */
@@ -25,6 +25,7 @@ type State = 'empty' | 'loading' | 'failing' | 'denied';
 /** What an API says that has nothing to tell. */
 const nothing: Record<string, object> = {
   [`/ops/sales/${saleId}`]: overviewOf(sale),
+  [`/ops/sales/${saleId}/report`]: reportOf(sale),
   [`/products/${product.productId}`]: product,
   '/health': { status: 'ok', parts: [], breakers: {} },
   '/ops/dead-letters': { queues: [], items: [] },

@@ -15,8 +15,8 @@ import { Reply } from '#platform/handlers/http.ts';
 import type { Page } from '#platform/handlers/pagination.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
-import type { Sql } from '#platform/mysql/mysql.ts';
 import { withDeps } from '../support/deps.ts';
+import { rowsReadBy } from '../support/rows-read.ts';
 import { openBed } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
@@ -55,19 +55,6 @@ function ofPage<Item>(page: Page<Item> | Refusal): Page<Item> {
   return page;
 }
 
-/** How many rows the server went over while this was read, by its own count. */
-async function rowsReadBy(read: (sql: Pick<Sql, 'rows'>) => Promise<unknown>): Promise<number> {
-  return deps.db.snapshot(async (sql) => {
-    const soFar = async () => {
-      const counts = await sql.rows<{ Value: string }>("SHOW SESSION STATUS LIKE 'Handler_read%'");
-      return counts.reduce((sum, { Value }) => sum + Number(Value), 0);
-    };
-    const before = await soFar();
-    await read(sql);
-    return (await soFar()) - before;
-  });
-}
-
 setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
 
@@ -81,7 +68,7 @@ const page = { limit: 100, cursor: undefined };
 
 test(`a page of a list of ${count} reads a page`, async () => {
   for (const lookUp of [lookUpReservations, lookUpCustomers]) {
-    expect(await rowsReadBy((db) => lookUp({ db }, saleId, page))).toBeLessThan(20 * page.limit);
+    expect(await rowsReadBy(deps.db, (db) => lookUp({ db }, saleId, page))).toBeLessThan(20 * page.limit);
   }
 });
 
@@ -94,7 +81,7 @@ test(
     let cursor: string | undefined;
     do {
       let next: string | null = null;
-      const read = await rowsReadBy(async (db) => {
+      const read = await rowsReadBy(deps.db, async (db) => {
         const { items, nextCursor } = ofPage(await lookUpReservations({ db }, saleId, { ...search, cursor }));
         found += items.length;
         next = nextCursor;
@@ -112,7 +99,7 @@ test('whoever is looked for by address is found by reading a few rows', async ()
   const [{ email } = { email: '' }] = await deps.db.rows<{ email: string }>('SELECT email FROM customers LIMIT 1');
   for (const lookUp of [lookUpReservations, lookUpCustomers]) {
     let items: unknown[] = [];
-    const read = await rowsReadBy(async (db) => {
+    const read = await rowsReadBy(deps.db, async (db) => {
       ({ items } = ofPage<unknown>(await lookUp({ db }, saleId, { ...page, email })));
     });
     expect(items).toMatchObject([{ email }]);

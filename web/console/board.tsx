@@ -7,7 +7,7 @@ import { Chart } from './chart.tsx';
 import { rateOf, type Sample, sampleOf, samplesOf, withSample } from './curves.ts';
 import { refusedOf } from './inside.tsx';
 import { Failed, Title, useConsole, Waiting } from './parts.tsx';
-import { useOverview } from './reads.ts';
+import { lookMs, useOverview, useReport } from './reads.ts';
 import { pauseSale } from './sale-acts.ts';
 import { PhaseBadge } from './sales.tsx';
 
@@ -22,7 +22,7 @@ export function useMarks(sale: SaleView) {
 /** A value with more letters is written smaller, so that it is one line. */
 const longValue = 7;
 
-/** How often the sale's own record is read again; it is one pass over all of its reservations. */
+/** How often the sale's own record is read again; it goes over all of its reservations. */
 const recordMs = 30_000;
 
 export function BoardPage({ sale }: { sale: SaleView }) {
@@ -30,8 +30,8 @@ export function BoardPage({ sale }: { sale: SaleView }) {
   const { words, format } = store;
   const { board } = words.console;
   const { saleId, stock } = sale;
-  const overview = useOverview(saleId);
-  const record = useOverview(saleId, true, recordMs);
+  const overview = useOverview(saleId, lookMs);
+  const record = useReport(saleId, recordMs);
   const [seen, setSeen] = useState<readonly Sample[]>([]);
   const page = useRef<HTMLElement>(null);
   const marks = useMarks(sale);
@@ -48,7 +48,7 @@ export function BoardPage({ sale }: { sale: SaleView }) {
     );
   }
 
-  const { report } = record.data ?? {};
+  const report = record.data;
   const before = report ? samplesOf(report, stock, seen[0]?.at ?? 0) : [];
   const samples = [...before, ...seen];
   const latest = samples.at(-1);

@@ -35,12 +35,12 @@ export function Failed({ onRetry, text }: { onRetry: () => void; text?: string |
   );
 }
 
-/** Stands where something is being read. */
-export function Waiting() {
+/** Stands where something is being read; what takes long may say how far it has come. */
+export function Waiting({ children }: { children?: ComponentChildren }) {
   const { words } = useConsole();
   return (
     <p class="empty waiting" role="status">
-      {words.frame.loading}
+      {children || words.frame.loading}
     </p>
   );
 }

@@ -1,7 +1,8 @@
 /** What a page reads for itself: one thing again and again, or a list page after page. */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import type { Page, SaleOverview } from '../types.ts';
+import type { Page, SaleOverview, SaleReport } from '../types.ts';
 import { useConsole } from './parts.tsx';
+import { withPart } from './report-sum.ts';
 
 export interface Read<T> {
   readonly data: T | undefined;
@@ -57,11 +58,33 @@ export function useRead<T>(name: string | undefined, read: () => Promise<T>, eve
 /** How often what is not pushed is read, while it is looked at. */
 export const lookMs = 2_000;
 
-/** What a sale looks like from the inside, read again and again; with `report`, also how it went so far. */
-export function useOverview(saleId: string, report = false, everyMs: number | undefined = lookMs): Read<SaleOverview> {
+/** What a sale looks like from the inside. */
+export function useOverview(saleId: string, everyMs?: number): Read<SaleOverview> {
   const { api } = useConsole();
-  const path = `/ops/sales/${saleId}${report ? '?report=true' : ''}`;
+  const path = `/ops/sales/${saleId}`;
   return useRead(path, () => api.get<SaleOverview>(path), everyMs);
+}
+
+/**
+ * How a sale went so far, part after part; whole or not at all. `requests` is of how many requests the parts tell that have
+ * come while it is read. A page that is left asks for no more of them.
+ */
+export function useReport(saleId: string, everyMs?: number): Read<SaleReport> & { readonly requests: number } {
+  const { api } = useConsole();
+  const [requests, setRequests] = useState(0);
+  const isThere = useRef(true);
+  useEffect(() => () => void (isThere.current = false), []);
+  const path = `/ops/sales/${saleId}/report`;
+  const read = useRead(path, () => readParts(), everyMs);
+  async function readParts(): Promise<SaleReport> {
+    let whole = await api.get<SaleReport>(path);
+    while (whole.nextCursor !== null && isThere.current) {
+      setRequests(whole.turns.reduce((sum, turn) => sum + turn.requests, 0));
+      whole = withPart(whole, await api.get<SaleReport>(`${path}?cursor=${whole.nextCursor}`));
+    }
+    return whole;
+  }
+  return { ...read, requests };
 }
 
 export interface Pages<T> {

@@ -1,17 +1,23 @@
 /** The report of a sale: what came of it, to be read and printed. */
+import { useMemo } from 'preact/hooks';
 import { Name } from '../parts.tsx';
 import type { SaleOverview, SaleReport, SaleView } from '../types.ts';
 import { useMarks } from './board.tsx';
 import { Chart } from './chart.tsx';
 import { refusedOf } from './inside.tsx';
 import { Facts, Failed, Table, Title, useConsole, Waiting } from './parts.tsx';
-import { useOverview } from './reads.ts';
+import { useOverview, useReport } from './reads.ts';
 
 export function ReportPage({ sale }: { sale: SaleView }) {
   const store = useConsole();
   const { words, format } = store;
   const { report: text } = words.console;
-  const { data, problem, again } = useOverview(sale.saleId, true, undefined);
+  const overview = useOverview(sale.saleId);
+  const report = useReport(sale.saleId);
+  // Of when it was read, not of when it is looked at or printed.
+  const madeAt = useMemo(() => new Date(store.now()).toISOString(), [report.data]);
+  const problem = overview.problem ?? report.problem;
+  const again = () => Promise.all([overview.again(), report.again()]);
   return (
     <section class="report" aria-labelledby="report-title">
       <a class="to-list always" href={`#/sales/${sale.saleId}`}>
@@ -25,13 +31,13 @@ export function ReportPage({ sale }: { sale: SaleView }) {
           {text.print}
         </button>
       </div>
-      <p class="soft">{text.made(format.fullTime(new Date(store.now()).toISOString()))}</p>
-      {data?.report ? (
-        <Content sale={sale} overview={data} report={data.report} />
+      <p class="soft">{text.made(format.fullTime(madeAt))}</p>
+      {overview.data && report.data ? (
+        <Content sale={sale} overview={overview.data} report={report.data} />
       ) : problem ? (
         <Failed onRetry={() => void again()} />
       ) : (
-        <Waiting />
+        <Waiting>{report.requests > 0 && text.reading(format.number(report.requests))}</Waiting>
       )}
     </section>
   );

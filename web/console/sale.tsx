@@ -239,7 +239,7 @@ function Now({ sale }: { sale: SaleView }) {
   const { words, format } = store;
   const { sale: text } = words.console;
   const { stock } = sale;
-  const overview = useOverview(sale.saleId);
+  const overview = useOverview(sale.saleId, lookMs);
   // What the public cannot find is not pushed to everybody; this is read anyway.
   useEffect(() => {
     if (!overview.data) return;

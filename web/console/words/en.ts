@@ -360,6 +360,7 @@ export const en = {
   report: {
     title: 'Report',
     made: (time: string) => `Made ${time}`,
+    reading: (requests: string) => `Adding up: ${requests} requests so far …`,
     print: 'Print, or save as PDF',
     what: 'What came of it',
     curves: 'How it went',

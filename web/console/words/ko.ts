@@ -350,6 +350,7 @@ export const ko: OwnWords = {
   report: {
     title: '보고서',
     made: (time) => `작성: ${time}`,
+    reading: (requests) => `집계 중: 지금까지 요청 ${requests}건 …`,
     print: '인쇄 또는 문서로 저장',
     what: '결과',
     curves: '진행 과정',
