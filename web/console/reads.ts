@@ -73,7 +73,12 @@ export function useReport(saleId: string, everyMs?: number): Read<SaleReport> & 
   const { api } = useConsole();
   const [requests, setRequests] = useState(0);
   const isThere = useRef(true);
-  useEffect(() => () => void (isThere.current = false), []);
+  useEffect(
+    () => () => {
+      isThere.current = false;
+    },
+    [],
+  );
   const path = `/ops/sales/${saleId}/report`;
   const read = useRead(path, () => readParts(), everyMs);
   async function readParts(): Promise<SaleReport> {
