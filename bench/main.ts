@@ -7,6 +7,7 @@
  *   npm run bench -- --only scale    every verb of a large sale, up to 1,000,000 reservations; with --quick up to 10,000
  *   npm run bench -- --only scale --sizes 1000,10000 --verbs opening,closing --keep    what is kept of other verbs stays
  *   npm run bench -- --only quiet    what a quiet sale waits for, and what it would cost to do without
+ *   npm run bench -- --only webhooks --keep    100,000 deliveries of webhooks, beside receivers that fail and that never answer
  *   npm run bench -- --profile DIR   leaves a CPU profile of each contender there
  *
  * Invariant: a run that is not exact ends the benchmark with exit code 1, and what it measured is not reported. Writes
@@ -34,12 +35,13 @@ import { quiet } from './suites/quiet.ts';
 import { read } from './suites/read.ts';
 import { scale } from './suites/scale.ts';
 import { scaling } from './suites/scaling.ts';
+import { webhooks } from './suites/webhooks.ts';
 
 /** What is run unless suites are named. */
 const usual: readonly Suite[] = [drain, queue, burst, scaling, accept, read, memory];
-const suites: readonly Suite[] = [...usual, quiet, scale];
+const suites: readonly Suite[] = [...usual, quiet, scale, webhooks];
 /** What has a file of its own. */
-const keptAlone: readonly Suite[] = [quiet, read, scale];
+const keptAlone: readonly Suite[] = [quiet, read, scale, webhooks];
 
 const { values } = ownArguments('bench');
 const wanted = values.only?.split(',');

@@ -56,6 +56,7 @@ export interface Sending {
   body?: unknown;
   raw?: string;
   contentType?: string;
+  headers?: Record<string, string>;
 }
 
 /** A call under way, as the log has it. */
@@ -134,14 +135,17 @@ export class Api {
     }
   }
 
-  /** Sends one request as it stands, which the client would not: garbage, and what asks for a single attempt. */
-  send<Body>(op: Operation, sending: Sending, facts: Facts = {}): Promise<Answer<Body>> {
+  /**
+   * Sends one request as it stands, which the client would not: garbage, a provider's webhook, and what asks for a single attempt.
+   */
+  send<Body>(op: Operation, sending: Sending, facts: Facts = {}, learn?: (body: Body) => Facts): Promise<Answer<Body>> {
     const { method, path, token, key, contentType = 'application/json' } = sending;
     const body = sending.raw ?? (sending.body === undefined ? undefined : JSON.stringify(sending.body));
     const headers = {
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(key === undefined ? {} : { 'idempotency-key': key }),
       ...(body === undefined ? {} : { 'content-type': contentType }),
+      ...sending.headers,
     };
     const init = { method, headers, signal: AbortSignal.timeout(answerMs), ...(body === undefined ? {} : { body }) };
     const make = async () => {
@@ -152,7 +156,7 @@ export class Api {
       if (!response.ok) throw new Problem(response.status, said);
       return said as Body;
     };
-    return this.call<Body>(op, make, facts);
+    return this.call<Body>(op, make, facts, learn);
   }
 
   /** Ends all connections. */

@@ -1,8 +1,8 @@
 /**
- * The verifier: compares the clients' own log, MySQL, Redis and the payment provider's books, and counts
+ * The verifier: compares the clients' own log, MySQL, Redis and the payment providers' books, and counts
  * for each invariant of the design how often it was checked and how often it did not hold.
  *
- * It shares no code with the workers: its SQL, its reading of Redis and of the provider are its own, so that a mistake
+ * It shares no code with the workers: its SQL, its reading of Redis and of the providers are its own, so that a mistake
  * cannot hide by being made twice. It waits for rest first, since stores that are still moving cannot be compared.
  * Called by the demo, the load scenarios and the chaos driver; `load/verify/main.ts` runs it by hand.
  */
@@ -68,10 +68,7 @@ export async function verify(target: Target, options: VerifyOptions): Promise<Ve
       report,
     });
     const dead = await queues.depths(target.deadLetters);
-    const books =
-      target.providers.length > 0
-        ? await readBooks(target.providers, target.providerKey)
-        : { charges: [], refunds: [] };
+    const books = await readBooks(target);
     await store.snapshot();
     const { figures, counts } = await compare(store, clients, { dead, books }, tallies);
     const mirror = await MirrorReader.open(target.redisUrl, target.redisPrefix);

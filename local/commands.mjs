@@ -121,11 +121,11 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
         only: {
           type: 'string',
           value: 'SUITES',
-          does: 'some of drain, queue, burst, scaling, accept, read, memory, or quiet and scale (only if named), separated by commas',
+          does: 'some of drain, queue, burst, scaling, accept, read, memory, or quiet, scale and webhooks (only if named), separated by commas',
         },
         sizes: { type: 'string', value: 'ROWS', does: 'for scale: how many reservations, separated by commas' },
         verbs: { type: 'string', value: 'NAMES', does: 'for scale: only these verbs, separated by commas' },
-        keep: { type: 'boolean', does: 'for quiet, read or scale alone: keeps the report in bench/results' },
+        keep: { type: 'boolean', does: 'for quiet, read, scale or webhooks alone: keeps the report in bench/results' },
         profile: { type: 'string', value: 'FOLDER', does: 'writes a CPU profile of each contender to this folder' },
       },
     },

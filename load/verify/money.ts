@@ -1,13 +1,17 @@
 /**
- * I7, money: at most one capture for each purchase, every capture is a purchase or was refunded, and every unit that
- * counts as bought was paid for at its sale's price.
+ * I7, money: at most one capture for each purchase at all providers together, every capture is a purchase or was refunded, every
+ * unit that counts as bought was paid for at its sale's price, and each purchase was charged by its own provider, which is the one
+ * that its sale names.
  *
- * The provider's books are the truth about money; MySQL is compared with them, from both sides.
+ * The providers' books are the truth about money; MySQL is compared with them, from both sides.
  */
 import type { ClientView } from './clients.ts';
 import type { Books, Charge } from './provider.ts';
 import type { ItemRow, PurchaseRow, RefundRow, ReservationRow, SaleRow } from './store.ts';
 import type { Tally } from './tally.ts';
+
+/** A purchase may have read its sale so long after it was requested, or before a change that was under way was committed. */
+const changesUnderWayMs = 10_000;
 
 export class MoneyCheck {
   readonly #purchases: Map<string, PurchaseRow>;
@@ -126,6 +130,12 @@ export class MoneyCheck {
 
   #judgeCapture(charge: Charge, refunded: number, tally: Tally): void {
     const purchase = this.#purchases.get(charge.idempotencyKey);
+    // What was attempted before purchases remembered their provider is the sandbox's.
+    const provider = purchase?.provider ?? 'sandbox';
+    tally.expect(
+      provider === charge.provider,
+      () => `charge ${charge.id} is at ${charge.provider}, its purchase ${charge.idempotencyKey} at ${provider}`,
+    );
     const kept = ['captured', 'refund_failed', 'disputed'].includes(purchase?.state ?? '');
     const isWhole = refunded === charge.amountMinor;
     tally.expect(
@@ -166,6 +176,7 @@ export class MoneyCheck {
       () => `purchase ${purchase.id} is ${purchase.state}, and the provider captured nothing`,
     );
     for (const item of items) this.#judgeItem(purchase, item, tally);
+    this.#judgeProvider(purchase, items, tally);
     const promise = clients.purchases.get(purchase.id);
     if (!promise) return;
     const listed = items.map((item) => item.reservationId).sort();
@@ -176,6 +187,20 @@ export class MoneyCheck {
         [...promise.reservationIds].sort().join() === listed.join(),
       () => `purchase ${purchase.id} is not what its client ordered`,
     );
+  }
+
+  /** A sale that names a provider is charged by it; after it was given another one, what was requested then. */
+  #judgeProvider(purchase: PurchaseRow, items: readonly ItemRow[], tally: Tally): void {
+    for (const { saleId } of items) {
+      const { paymentProvider = null, patchedAtMs = null } = this.#sales.get(saleId) ?? {};
+      if (paymentProvider === null) continue;
+      if (patchedAtMs !== null && purchase.createdAtMs <= patchedAtMs + changesUnderWayMs) continue;
+      tally.expect(
+        purchase.provider === paymentProvider,
+        () =>
+          `purchase ${purchase.id} is charged by ${purchase.provider}, and its sale ${saleId} names ${paymentProvider}`,
+      );
+    }
   }
 
   #judgeItem(purchase: PurchaseRow, item: ItemRow, tally: Tally): void {

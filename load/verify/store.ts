@@ -13,6 +13,10 @@ export interface SaleRow {
   waitlistSize: number;
   priceMinor: number;
   currency: string;
+  /** Who charges what is bought in it; null for the provider of its currency. */
+  paymentProvider: string | null;
+  /** When an operator last changed its terms; null if never. */
+  patchedAtMs: number | null;
   reserveOpensAtMs: number;
   reserveClosesAtMs: number;
   purchaseOpensAtMs: number;
@@ -110,6 +114,8 @@ export interface PurchaseRow {
   amountMinor: number;
   currency: string;
   chargeId: string | null;
+  /** Who charges it; null before the first attempt. */
+  provider: string | null;
   version: number;
   createdAtMs: number;
 }
@@ -211,7 +217,9 @@ export class Store {
   async sales(): Promise<Map<string, SaleRow>> {
     const rows = await this.#rows<SaleRow>(
       `SELECT LOWER(HEX(id)) AS id, status, cap_per_customer AS cap, waitlist_size AS waitlistSize,
-         price_minor AS priceMinor, currency, reserve_opens_at_ms AS reserveOpensAtMs,
+         price_minor AS priceMinor, currency, payment_provider AS paymentProvider,
+         (SELECT MAX(at_ms) FROM operator_acts WHERE subject_id = sales.id AND act = 'PATCH /sales/{saleId}') AS patchedAtMs,
+         reserve_opens_at_ms AS reserveOpensAtMs,
          reserve_closes_at_ms AS reserveClosesAtMs, purchase_opens_at_ms AS purchaseOpensAtMs,
          purchase_closes_at_ms AS purchaseClosesAtMs, clock_offset_ms AS clockOffsetMs, public_from_ms AS publicFromMs,
          allotment, available, allocated, sold, waitlisted, epoch, version
@@ -335,7 +343,7 @@ export class Store {
   async purchases(): Promise<Map<string, PurchaseRow>> {
     const rows = await this.#rows<PurchaseRow>(
       `SELECT LOWER(HEX(id)) AS id, LOWER(HEX(customer_id)) AS customerId, state, amount_minor AS amountMinor, currency,
-         charge_id AS chargeId, version, created_at_ms AS createdAtMs FROM purchases`,
+         charge_id AS chargeId, provider, version, created_at_ms AS createdAtMs FROM purchases`,
     );
     return new Map(
       rows.map((row) => [dashed(row.id), { ...row, id: dashed(row.id), customerId: dashed(row.customerId) }]),

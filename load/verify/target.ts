@@ -16,9 +16,12 @@ export interface Target {
   deadLetters: Record<string, string>;
   /** The embedded events server, which says what it has not delivered yet; absent on LocalStack. */
   eventsUrl?: string;
-  /** Instances of the payment provider; they share their books. Empty: there is none. */
+  /** Instances of the sandbox's provider; they share their books. Empty: there is none. */
   providers: string[];
   providerKey: string;
+  /** The account at Stripe, and that at Toss Payments, where there is one: the address with the key as the user name. */
+  stripe?: string;
+  toss?: string;
 }
 
 interface StackFile {
@@ -45,6 +48,8 @@ export function targetOf(dir: string, env: NodeJS.ProcessEnv = process.env): Tar
     ...(stack.aws === 'embedded' && stack.events ? { eventsUrl: stack.events } : {}),
     providers: stack.provider,
     providerKey: registry['secret/payment-api-key'] ?? '',
+    ...(registry['provider/stripe'] ? { stripe: registry['provider/stripe'] } : {}),
+    ...(registry['provider/toss'] ? { toss: registry['provider/toss'] } : {}),
   };
 }
 

@@ -69,6 +69,26 @@ function declinedFor(outcome: 'unknown' | 'unsent'): Planted {
   });
 }
 
+/** What webhooks of Toss have said, by their order. */
+const saidByToss = new Map<string, { status: string; paymentKey: string; totalAmount: number }>();
+
+/** An unsigned webhook of Toss is believed instead of Toss. */
+const tossWebhookBelieved = inModule(() => import('#purchase/toss-webhook.ts'), {
+  orderIn: (real) => (event) => {
+    const { data } = (event ?? {}) as { data?: { orderId: string; status: string } };
+    if (data) saidByToss.set(data.orderId, data as never);
+    return real(event);
+  },
+  askedAtToss: (real) => async (deps, orderId) => {
+    const asked = await real(deps, orderId);
+    const said = saidByToss.get(orderId ?? '');
+    if (!asked || 'refused' in asked || said?.status !== 'DONE') return asked;
+    const { paymentKey: chargeId, totalAmount: amountMinor } = said;
+    const reference = asked.purchaseId;
+    return { ...asked, answers: [{ outcome: 'captured', chargeId, amountMinor, currency: 'KRW', reference }] };
+  },
+});
+
 /** Reconcile of a small sale takes as many steps as that of a large one. */
 const smallSteps = inModule(() => import('#reconcile/reconcile.ts'), {
   reconcileOnTrigger: (real) => (deps, batch, deadlineMs) =>
@@ -389,6 +409,114 @@ export const controls: readonly Control[] = [
       inModule(() => import('#purchase/settle.ts'), {
         decideSettlement: (real) => (purchase, items, reservations, answer, known) =>
           answer.outcome === 'refused' ? { kind: 'nothing' } : real(purchase, items, reservations, answer, known),
+      }),
+    ],
+  },
+  { name: 'toss-webhook-believed', row: 'toss-misbehaves', http: true, faults: [tossWebhookBelieved] },
+  {
+    name: 'a-new-key-for-each-refund',
+    row: 'toss-misbehaves',
+    faults: [
+      inModule(() => import('#purchase/payment-gateway.ts'), {
+        refundIdempotencyKey: (real) => (order) => `${real(order)}:${Math.random()}`,
+      }),
+    ],
+  },
+  { name: 'a-new-key-for-each-charge-at-stripe', row: 'stripe-misbehaves', faults: [newKeyForEachCharge] },
+  {
+    name: 'stripes-signature-not-checked',
+    row: 'stripe-misbehaves',
+    http: true,
+    faults: [
+      inModule(() => import('#platform/payments/stripe.ts'), {
+        stripeEvent: (real) => (secrets, message, nowMs) =>
+          real(secrets, message, nowMs) ?? JSON.parse(message.rawBody),
+      }),
+    ],
+  },
+  {
+    name: 'one-breaker-for-all-providers',
+    row: 'one-provider-down',
+    faults: [
+      inModule(() => import('#platform/redis/shared-circuit-breaker.ts'), {
+        sharedBreaker: (real) => (deps, _, options) => real(deps, 'payments', options),
+      }),
+    ],
+  },
+  {
+    name: 'a-customer-for-each-first-call',
+    row: 'issuer-away',
+    http: true,
+    faults: [
+      inModule(() => import('#identity/person-key.ts'), {
+        claimKey: (real) => (deps, tx, kind, key, customerId) =>
+          real(deps, tx, kind, kind === 'external' ? key + Math.random() : key, customerId),
+      }),
+    ],
+  },
+  {
+    name: 'keys-of-an-issuer-forgotten-when-read',
+    row: 'issuer-away',
+    faults: [
+      inModule(() => import('#identity/issuer-keys.ts'), {
+        readIssuerKeys: (real) => async (deps) => {
+          await deps.db.change('DELETE FROM issuer_keys');
+          return real(deps);
+        },
+      }),
+    ],
+  },
+  {
+    name: 'labels-written-anew',
+    row: 'labels-under-kills',
+    faults: [
+      inModule(() => import('#labels/label.store.ts'), {
+        insertLabelsOnce: (real) => async (tx, labelled, nowMs) => {
+          const { toBytes } = await import('#platform/kernel/ids.ts');
+          const ids = labelled.map(({ subjectId }) => toBytes(subjectId));
+          if (ids.length > 0) await tx.change('DELETE FROM labels WHERE subject_id IN (?)', [ids]);
+          await real(tx, labelled, nowMs);
+        },
+      }),
+    ],
+  },
+  {
+    name: 'command-without-its-label',
+    row: 'labels-under-kills',
+    http: true,
+    faults: [
+      inModule(() => import('#reservation/request.ts'), {
+        commandFor:
+          (real) =>
+          (...args) => {
+            const { label: _, ...command } = real(...args);
+            return command;
+          },
+      }),
+    ],
+  },
+  {
+    name: 'webhook-given-up-at-once',
+    row: 'webhook-receivers',
+    faults: [
+      inModule(() => import('#webhooks/retry.ts'), {
+        afterAttempt: (real) => (delivery, outcome, nowMs, random) => {
+          const changed = real(delivery, outcome, nowMs, random);
+          return outcome.kind === 'not-taken' ? { ...changed, state: 'failed' } : changed;
+        },
+      }),
+    ],
+  },
+  {
+    name: 'redirects-of-webhooks-followed',
+    row: 'webhook-receivers',
+    faults: [
+      inModule(() => import('#platform/security/outside-post.ts'), {
+        openOutside: (real) => (options) => ({
+          ...real(options),
+          post: async (url, headers, body, limitMs) =>
+            (await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(limitMs) })).status,
+        }),
       }),
     ],
   },

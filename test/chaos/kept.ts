@@ -114,7 +114,7 @@ What \`npm run chaos\` found until ${report.at.slice(0, 10)}, seed ${report.seed
 latest run. The driver is
 [test/chaos](../test/chaos): it kills, stops, cuts, floods and falsifies the parts of a real stack while customers reserve,
 cancel and buy. Afterwards the [verifier](../load/verify.ts) compares the clients' log with MySQL, Redis, the queues and the
-provider's books. The figures are in [chaos.json](results/chaos.json). \`npm run chaos -- --keep\` makes this page of them, and
+providers' books. The figures are in [chaos.json](results/chaos.json). \`npm run chaos -- --keep\` makes this page of them, and
 [a test](../test/chaos/kept.test.ts) compares the two.
 
 - ${numbers} faults, ${report.runs} runs, ${Math.round(report.seconds / 60)} minutes, ${whole(report.requests)} requests to reserve, cancel or buy that were answered.

@@ -20,6 +20,17 @@ export interface Terms {
   reserveClosesInMs?: number;
   purchaseOpensInMs?: number;
   purchaseClosesInMs?: number;
+  /** Default: the thing in euros. */
+  productId?: string;
+  /** The provider that it names; none by default. */
+  paymentProvider?: 'sandbox' | 'stripe' | 'toss';
+}
+
+/** What a customer is about to order, and under which key. */
+export interface Order {
+  readonly account: Account;
+  readonly reservation: Reservation;
+  readonly key: string;
 }
 
 export interface Rush {
@@ -65,7 +76,8 @@ export class Load {
   async sale(terms: Terms = {}): Promise<string> {
     const at = (ms: number) => new Date(Date.now() + ms).toISOString();
     const sale = await this.#world.operator.createSale({
-      productId: this.#world.productId,
+      productId: terms.productId ?? this.#world.productId,
+      ...(terms.paymentProvider === undefined ? {} : { paymentProvider: terms.paymentProvider }),
       name: 'A sale under fire',
       allotment: terms.allotment ?? 200,
       capPerCustomer: terms.cap ?? 100,
@@ -160,16 +172,26 @@ export class Load {
     );
   }
 
-  /** Customers look at what they have, give some back and buy some. */
-  async act(chances: { cancel?: number; buy?: number; paymentToken?: () => string }): Promise<void> {
-    const { cancel = 0, buy = 0, paymentToken = () => 'tok_approve' } = chances;
+  /** Customers look at what they have, give some back and buy some: of all sales, or of one. */
+  async act(chances: {
+    cancel?: number;
+    buy?: number;
+    paymentToken?: (order: Order) => string | Promise<string>;
+    saleId?: string;
+  }): Promise<void> {
+    const { cancel = 0, buy = 0, paymentToken = () => 'tok_approve', saleId } = chances;
     await Promise.all(
       this.#world.accounts.map(async (account) => {
         for (const view of await this.#listed(account)) {
           if (view.state !== 'allocated' || view.purchaseId !== null) continue;
+          if (saleId !== undefined && view.saleId !== saleId) continue;
           const dice = this.#random();
           if (dice < cancel) await account.cancel(view.reservationId).catch(() => undefined);
-          else if (dice < cancel + buy) await this.buy(account, [view.reservationId], paymentToken());
+          else if (dice < cancel + buy) {
+            const key = this.newKey();
+            const token = await paymentToken({ account, reservation: view, key });
+            await this.buy(account, [view.reservationId], token, key);
+          }
         }
       }),
     );

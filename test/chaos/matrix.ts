@@ -6,8 +6,10 @@ import { machineFaults } from './faults/machine.ts';
 import { mysqlFaults } from './faults/mysql.ts';
 import { operatorFaults } from './faults/operators.ts';
 import { paymentFaults } from './faults/payment.ts';
+import { providerFaults } from './faults/providers.ts';
 import { queueFaults } from './faults/queue.ts';
 import { redisFaults } from './faults/redis.ts';
+import { shopFaults } from './faults/shops.ts';
 import { workerFaults } from './faults/worker.ts';
 
 export const matrix: Fault[] = [
@@ -17,7 +19,9 @@ export const matrix: Fault[] = [
   ...queueFaults,
   ...eventFaults,
   ...paymentFaults,
+  ...providerFaults,
   ...operatorFaults,
   ...jobFaults,
+  ...shopFaults,
   ...machineFaults,
 ].sort((one, other) => one.number - other.number);

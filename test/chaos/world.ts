@@ -31,6 +31,9 @@ import { type StackProcess, Supervisor } from '#local/supervisor.ts';
 import { waitFor } from '#local/wait.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
+import { audience, type OidcServer, startOidc } from '../support/oidc.ts';
+import { StripeDouble } from '../support/stripe-double.ts';
+import { TossDouble } from '../support/toss-double.ts';
 import { TroubledProxy } from './proxy.ts';
 import type { ChaosOrders } from './steps.ts';
 
@@ -47,7 +50,7 @@ export const visibilitySeconds = 4;
 /** The account with which the functions reach MySQL. */
 export const functionsAccount = 'functions';
 
-export type ProxyName = 'mysql' | 'redis' | 'sqs' | 'events' | 'provider';
+export type ProxyName = 'mysql' | 'redis' | 'sqs' | 'events' | 'provider' | 'stripe' | 'toss';
 
 /** Writes into whichever run's log is current. */
 class RunLog extends ClientLog {
@@ -67,6 +70,25 @@ export function standsStill(one: StackProcess): boolean {
   } catch {
     return false;
   }
+}
+
+/** Who is outside of the stack: the providers beside its sandbox, and an issuer of access tokens. */
+interface Others {
+  readonly stripe: StripeDouble;
+  readonly toss: TossDouble;
+  readonly issuer: OidcServer;
+  /** The addresses of the providers, with their keys. */
+  readonly addresses: { readonly stripe: URL; readonly toss: URL };
+}
+
+async function startOthers(): Promise<Others> {
+  const [stripe, toss] = [new StripeDouble(), new TossDouble()];
+  const addresses = { stripe: await stripe.start(), toss: await toss.start() };
+  return { stripe, toss, addresses, issuer: await startOidc() };
+}
+
+async function stopOthers({ stripe, toss, issuer }: Others): Promise<void> {
+  await Promise.all([stripe.stop(), toss.stop(), issuer.close()]);
 }
 
 /** A run of reconcile, as its status tells it. */
@@ -89,11 +111,17 @@ export class World {
   accounts: Account[] = [];
   operator!: Operator;
   operatorAccount!: Account;
+  /** A thing at 12.50 EUR, and one at 7,500 won. */
   productId = '';
+  productInWonId = '';
   http!: StackProcess;
   /** How many processes the driver has killed and stopped. */
   kills = 0;
   pauses = 0;
+  readonly stripe: StripeDouble;
+  readonly toss: TossDouble;
+  readonly issuer: OidcServer;
+  #others: Others;
   #supervisor: Supervisor;
   #registryFile = '';
   #env: Record<string, string> = {};
@@ -103,9 +131,14 @@ export class World {
   #stopped = new Set<StackProcess>();
   #plain = true;
 
-  private constructor(stack: Stack, proxies: Record<ProxyName, TroubledProxy>, options: WorldOptions) {
+  private constructor(stack: Stack, others: Others, proxies: Record<ProxyName, TroubledProxy>, options: WorldOptions) {
     this.stack = stack;
-    this.target = targetOf(stack.dir);
+    this.#others = others;
+    this.stripe = others.stripe;
+    this.toss = others.toss;
+    this.issuer = others.issuer;
+    const { stripe, toss } = others.addresses;
+    this.target = { ...targetOf(stack.dir), stripe: stripe.href, toss: toss.href };
     this.proxies = proxies;
     this.report = options.report;
     this.pool = createPool({ uri: stack.addresses.mysql, connectionLimit: 3, enableKeepAlive: true });
@@ -132,6 +165,7 @@ export class World {
       providers: 1,
       report: options.report,
     });
+    const others = await startOthers();
     try {
       const { mysql, redis, sqs, events, provider } = stack.addresses;
       const portOf = (url: string) => Number(new URL(url).port);
@@ -142,11 +176,14 @@ export class World {
         sqs: await open(sqs, 3),
         events: await open(events, 4),
         provider: await open(provider[0] ?? '', 5),
+        stripe: await open(others.addresses.stripe.href, 6),
+        toss: await open(others.addresses.toss.href, 7),
       };
-      const world = new World(stack, proxies, options);
+      const world = new World(stack, others, proxies, options);
       await world.#start(options);
       return world;
     } catch (error) {
+      await stopOthers(others);
       await stack.stop();
       throw error;
     }
@@ -170,6 +207,11 @@ export class World {
       'mysql/main': through(ordinary, 'mysql'),
       'redis/main': through(registry['redis/main'] ?? '', 'redis'),
       'provider/payments': through(registry['provider/payments'] ?? '', 'provider'),
+      'provider/stripe': through(`${this.target.stripe}?return=https://shop.example/paid`, 'stripe'),
+      'secret/stripe-webhook': this.stripe.webhookSecret,
+      'provider/toss': through(this.target.toss ?? '', 'toss'),
+      'provider/choices': 'sandbox, stripe, toss',
+      'auth/customers': JSON.stringify({ issuers: [{ issuer: this.issuer.issuer, audience }] }),
       'api/public': api,
       'websocket/public': `ws://127.0.0.1:${this.#ports.websocket}`,
       'websocket/management': `http://127.0.0.1:${this.#ports.websocket}`,
@@ -219,11 +261,15 @@ export class World {
   async #signIn(customers: number): Promise<void> {
     const operator = { email: 'operator@chaos.example', password: 'a long operator password' };
     const db = openDb(this.stack.addresses.mysql, { connections: 1 });
-    await seedOperator({ db, clock: systemClock }, operator).finally(() => db.close());
+    await seedOperator({ db, clock: systemClock }, operator, 'admin').finally(() => db.close());
     this.operatorAccount = await Account.login(this.api, operator);
     this.operator = new Operator(this.operatorAccount);
-    await this.operator.importProducts('sku,name,description,price_minor,currency\nCHAOS,Thing,A thing,1250,EUR\n');
-    this.productId = (await this.operator.products())[0]?.productId ?? '';
+    const products = ['CHAOS,Thing,A thing,1250,EUR', 'CHAOS-WON,Thing,A thing,7500,KRW'];
+    await this.operator.importProducts(`sku,name,description,price_minor,currency\n${products.join('\n')}\n`);
+    for (const { sku, productId } of await this.operator.products()) {
+      if (sku === 'CHAOS') this.productId = productId;
+      else this.productInWonId = productId;
+    }
     const names = Array.from({ length: customers }, (_, index) => `customer-${index}`);
     const register = async (name: string) =>
       Account.register(this.api, { email: `${name}@chaos.example`, password: `${name} has a password`, name });
@@ -366,10 +412,17 @@ export class World {
       'sale_jobs',
       'due_reminders',
       'reconciliations',
+      'labels',
+      'webhook_deliveries',
+      'webhook_messages',
+      'webhook_redeliveries',
+      'webhook_endpoints',
       'sales',
     ])
       await this.pool.query(`DELETE FROM ${table}`);
     await this.redis.flushall();
+    this.stripe.clear();
+    this.toss.clear();
     const books = await this.provider<{ charges: unknown[] }>('GET', '/v1/ledger');
     if (books.charges.length > 0) {
       const provider = this.part('provider-1');
@@ -451,6 +504,8 @@ export class World {
     }
     await this.faults('events');
     await this.faults('provider');
+    for (const double of [this.stripe, this.toss]) double.trouble = undefined;
+    this.issuer.answers('well');
     for (const worker of this.workers) if (!worker.running) await worker.start();
     if (!this.http.running) await this.http.start();
     await waitFor('the stores to answer', () => this.#storesAnswer(), { timeoutMs: 60_000 });
@@ -547,6 +602,7 @@ export class World {
     await this.pool.end().catch(() => undefined);
     this.sqs.destroy();
     await Promise.all(Object.values(this.proxies).map((proxy) => proxy.close()));
+    await stopOthers(this.#others);
     await sleep(50);
     await this.stack.stop();
   }

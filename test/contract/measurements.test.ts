@@ -14,7 +14,8 @@ const whole = keptMeasures('bench/results/report.json');
 const ofReads = 'bench/results/read.json';
 // A suite that was run alone since then has measures that the whole run did not have yet.
 const alone = existsSync(join(projectRoot, ofReads)) ? keptMeasures(ofReads) : [];
-const measures = [...whole, ...alone.filter(({ name }) => !whole.some((one) => one.name === name))];
+const ofWebhooks = keptMeasures('bench/results/webhooks.json');
+const measures = [...whole, ...alone.filter(({ name }) => !whole.some((one) => one.name === name)), ...ofWebhooks];
 
 const cellsOf = (line: string) => line.split('|').slice(1, -1);
 const numbersIn = (text = '') =>

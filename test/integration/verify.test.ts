@@ -4,6 +4,7 @@
 import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { RequestLine, SaleAct, SeenTerms } from '#load/log.ts';
 import type { InvariantName } from '#load/verify/tally.ts';
+import type { Target } from '#load/verify/target.ts';
 import { type Verification, verify } from '#load/verify.ts';
 import { sqsClient } from '#local/aws-resources.ts';
 import { customerField, reservationField } from '#mirror/claims.ts';
@@ -11,6 +12,8 @@ import type { ReservationId } from '#platform/kernel/ids.ts';
 import { derivePartId } from '#reservation/reservation-id.ts';
 import { newId } from '#test/support/ids.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
+import { StripeDouble } from '../support/stripe-double.ts';
+import { type Method, TossDouble } from '../support/toss-double.ts';
 import {
   closedSale,
   customers,
@@ -81,6 +84,76 @@ test('I11: whom an operator granted units may have passed the line, and nobody e
   await grantedIs(id, units);
   const { invariants, counts } = await look();
   expect([invariants.I11.examples, counts.grants]).toEqual([[], 1]);
+});
+
+describe('the books of Stripe and of Toss Payments', () => {
+  const stripe = new StripeDouble();
+  const toss = new TossDouble();
+  let target: Target;
+
+  beforeAll(async () => {
+    const [stripeAt, tossAt] = await Promise.all([stripe.start(), toss.start()]);
+    target = { ...world.target, stripe: stripeAt.href, toss: tossAt.href };
+  });
+
+  afterAll(() => Promise.all([stripe.stop(), toss.stop()]));
+
+  const examples = async () => {
+    const { invariants } = await verify(target, { logs: [world.writeLog()], quietTimeoutMs: 300, stillForMs: 0 });
+    return [...invariants.I7.examples, ...invariants.I13.examples].join();
+  };
+
+  /** Pays for a purchase at Stripe; the charge is declined, or its id is returned. */
+  async function payAtStripe(id: string, amount: number, method = 'pm_card_visa'): Promise<string> {
+    const form = { currency: 'eur', confirm: 'true', payment_method: method, 'metadata[reference]': id };
+    await fetch(new URL('/v1/payment_intents', new URL(target.stripe ?? '').origin), {
+      method: 'POST',
+      headers: { authorization: `Bearer ${stripe.apiKey}`, 'idempotency-key': newId() },
+      body: new URLSearchParams({ ...form, amount: String(amount) }),
+    });
+    return stripe.intentOf(id).id;
+  }
+
+  /** Pays for a purchase at Toss, or opens an account for that. */
+  async function payAtToss(id: string, amount: number, method: Method = 'card'): Promise<string> {
+    const paymentKey = toss.allow(id, amount, method, 'EUR');
+    await fetch(new URL('/v1/payments/confirm', new URL(target.toss ?? '').origin), {
+      method: 'POST',
+      headers: { authorization: `Basic ${btoa(`${toss.secretKey}:`)}`, 'idempotency-key': newId() },
+      body: JSON.stringify({ paymentKey, orderId: id, amount }),
+    });
+    return paymentKey;
+  }
+
+  /** What nobody has paid for. */
+  async function abandon(provider: 'stripe' | 'toss'): Promise<void> {
+    if (provider === 'stripe') await payAtStripe(newId(), 100, 'pm_card_visa_chargeDeclinedInsufficientFunds');
+    else toss.cancelByHand(await payAtToss(newId(), 100, 'account'), 100);
+  }
+
+  test.each(['stripe', 'toss'] as const)('are compared like the sandbox’s: %s', async (provider) => {
+    stripe.clear();
+    toss.clear();
+    const [charge] = world.books.charges;
+    if (!charge) throw new Error('the world has no charge');
+    expect(await examples()).toBe('');
+    // More than a page of others, whom nobody has paid.
+    const pay = provider === 'stripe' ? payAtStripe : payAtToss;
+    const chargeId = await pay(purchases.captured, charge.amountMinor);
+    for (let count = 0; count < 120; count++) await abandon(provider);
+    expect(await examples()).toMatch(/was captured 2 times/);
+    // It is the only charge: then it must be at the purchase's own provider.
+    world.books.charges.shift();
+    await change('UPDATE purchases SET charge_id = ? WHERE id = ?', chargeId, bytes(purchases.captured));
+    expect(await examples()).toMatch(new RegExp(`is at ${provider}, its purchase \\S+ at sandbox`));
+    await change('UPDATE purchases SET provider = ? WHERE id = ?', provider, bytes(purchases.captured));
+    expect(await examples()).toBe('');
+    for (let times = 0; times < 2; times++) {
+      if (provider === 'toss') toss.cancelByHand(chargeId, 1);
+      else stripe.refundByHand(stripe.intentOf(purchases.captured), 1);
+    }
+    expect(await examples()).toMatch(/the provider refunded 1,1 of charge/);
+  });
 });
 
 test('a log without anything to check proves nothing', async () => {
@@ -468,6 +541,10 @@ const faults: Record<InvariantName, Record<string, Fault>> = {
       const charge = world.books.charges.at(-1);
       if (charge) charge.status = 'captured';
     },
+    'a purchase that was charged by another provider than its own': () =>
+      change("UPDATE purchases SET provider = 'stripe' WHERE id = ?", bytes(purchases.captured)),
+    'a purchase that was charged by another provider than its sale names': () =>
+      change("UPDATE sales SET payment_provider = 'toss' WHERE id = ?", bytes(closedSale)),
     'a bought reservation whose purchase was declined': () =>
       change(
         'UPDATE reservations SET purchase_id = ? WHERE id = ?',

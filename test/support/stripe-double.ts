@@ -2,7 +2,7 @@
  * A double of Stripe's API for tests, on loopback: PaymentIntents and refunds that keep their state as Stripe documents it,
  * Idempotency-Keys, test payment methods by their documented names, and webhooks signed by Stripe's own package.
  *
- * It has what the adapter uses and no more. What it cannot know, it does not make up: shapes are held against `stripe-mock` by
+ * It has what the adapter and the verifier use, and no more. What it cannot know, it does not make up: shapes are held against `stripe-mock` by
  * test/contract/stripe.test.ts.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -82,6 +82,8 @@ export class StripeDouble {
   readonly requests: string[] = [];
   /** Faults of the next requests, in order; undefined for one that has none. */
   faults: (Fault | undefined)[] = [];
+  /** What goes wrong with a request, by its method and path, of which `faults` says nothing. */
+  trouble: ((request: string) => Fault | undefined) | undefined;
   /** Whether its search knows of new intents, of which it learns late. */
   searchIsCurrent = true;
   /** What refunds do from now on: a status, or the code with which they are refused. */
@@ -122,15 +124,29 @@ export class StripeDouble {
     this.#answers.clear();
   }
 
+  /** An account that nobody has used yet. */
+  clear(): void {
+    for (const kept of [this.intents, this.#answers]) kept.clear();
+    for (const kept of [this.refunds, this.events, this.requests, this.faults]) kept.length = 0;
+    this.trouble = undefined;
+    this.searchIsCurrent = true;
+    this.refundsAre = { status: 'succeeded' };
+  }
+
   /** Somebody gives money back in Stripe's dashboard. */
   refundByHand(intent: DoubleIntent, amount: number): DoubleRefund {
     return this.#refund(intent, amount, {}, 'succeeded');
   }
 
   /** The last event of this type, as a webhook that Stripe has signed. */
-  webhook(type: string, { secret = this.webhookSecret, atMs = Date.now() } = {}) {
+  webhook(type: string, options?: { secret?: string; atMs?: number }) {
     const event = this.events.findLast((one) => one.type === type);
     if (!event) throw new Error(`there is no event ${type}`);
+    return this.signed(event, options);
+  }
+
+  /** An event as a webhook, of its own or made up, signed with a secret. */
+  signed(event: (typeof this.events)[number], { secret = this.webhookSecret, atMs = Date.now() } = {}) {
     const body = JSON.stringify({ id: `evt_${this.events.indexOf(event)}`, object: 'event', ...event });
     const timestamp = Math.floor(atMs / 1000);
     const header = Stripe.webhooks.generateTestHeaderString({ payload: body, secret, timestamp });
@@ -142,7 +158,7 @@ export class StripeDouble {
     for await (const chunk of request) text += chunk;
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://stripe');
     this.requests.push(`${request.method} ${pathname}`);
-    const fault = this.faults.shift();
+    const fault = this.faults.length > 0 ? this.faults.shift() : this.trouble?.(`${request.method} ${pathname}`);
     if (fault === 'say nothing') return;
     const error = { type: 'api_error', message: 'as asked' };
     const answer =
@@ -197,9 +213,11 @@ export class StripeDouble {
       const found = [...this.intents.values()].filter(({ metadata }) => metadata.reference === reference);
       return { object: 'search_result', has_more: false, data: this.searchIsCurrent ? found : [] };
     }
+    if (path === '/v1/payment_intents') return listed([...this.intents.values()].reverse(), query);
     if (path === '/v1/refunds') {
-      const data = this.refunds.filter((refund) => refund.payment_intent === query.get('payment_intent'));
-      return { object: 'list', has_more: false, data: [...data].reverse() };
+      const of = query.get('payment_intent');
+      const found = this.refunds.filter((refund) => of === undefined || refund.payment_intent === of);
+      return listed(found.reverse(), query);
     }
     return this.#shown(this.#intent(/^\/v1\/payment_intents\/(\w+)$/.exec(path)?.[1]));
   }
@@ -340,6 +358,13 @@ export class StripeDouble {
   #tell(type: string, object: Body): void {
     this.events.push({ type, data: { object: structuredClone(object) } });
   }
+}
+
+/** A page of a list, the newest first. */
+function listed(all: readonly (Body & { id: string })[], query: Form): Body {
+  const start = all.findIndex(({ id }) => id === query.get('starting_after')) + 1;
+  const data = all.slice(start, start + Number(query.get('limit') ?? 10));
+  return { object: 'list', has_more: start + data.length < all.length, data };
 }
 
 function metadataOf(form: Form): Record<string, string> {

@@ -3,7 +3,7 @@
  * confirmation, virtual accounts with their deposit, cancels in part, Idempotency-Keys and webhooks, with their state as Toss
  * documents it (version 2022-11-16). As at Toss, webhooks are not signed.
  *
- * It has what the adapter uses and no more. Toss offers no mock of its own to hold it against.
+ * It has what the adapter and the verifier use, and no more. Toss offers no mock of its own to hold it against.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -31,7 +31,7 @@ export interface DoublePayment extends Body {
 
 interface Answer {
   readonly status: number;
-  readonly body: Body;
+  readonly body: Body | Body[];
 }
 
 /** What goes wrong with the next requests. */
@@ -73,6 +73,8 @@ export class TossDouble {
   readonly cancelled: Body[] = [];
   /** Faults of the next requests, in order; undefined for one that has none. */
   faults: (Fault | undefined)[] = [];
+  /** What goes wrong with a request, by its method and path, of which `faults` says nothing. */
+  trouble: ((request: string) => Fault | undefined) | undefined;
   /** Until when a deposit is waited for. */
   dueDate = '2100-01-01T00:00:00+09:00';
   /** The code with which cancels are refused from now on. */
@@ -81,6 +83,8 @@ export class TossDouble {
   readonly #methods = new Map<string, Method>();
   readonly #answers = new Map<string, Answer>();
   readonly #server = createServer((request, response) => void this.#handle(request, response));
+  /** Each payment that was confirmed, and each cancel, in order. */
+  readonly #transactions: Body[] = [];
   #made = 0;
 
   /** Starts it; resolves to its address, with the secret key as the user name. */
@@ -95,12 +99,12 @@ export class TossDouble {
   }
 
   /** The customer allows a payment in the window of Toss. Returns its `paymentKey`. */
-  allow(orderId: string, totalAmount: number, method: Method = 'card'): string {
+  allow(orderId: string, totalAmount: number, method: Method = 'card', currency = 'KRW'): string {
     const paymentKey = `tgen_${++this.#made}AbC-d~x`;
     this.#methods.set(paymentKey, method);
     this.payments.set(paymentKey, {
       ...{ version: '2022-11-16', mId: 'tosspayments', type: 'NORMAL', method: null, country: 'KR' },
-      ...{ paymentKey, orderId, orderName: 'A thing', status: 'IN_PROGRESS', currency: 'KRW' },
+      ...{ paymentKey, orderId, orderName: 'A thing', status: 'IN_PROGRESS', currency },
       ...{ totalAmount, balanceAmount: totalAmount, isPartialCancelable: true },
       ...{ requestedAt: '2026-11-29T10:00:00+09:00', approvedAt: null, lastTransactionKey: null },
       ...{ cancels: null, virtualAccount: null, secret: null, failure: null, receipt: null },
@@ -137,6 +141,15 @@ export class TossDouble {
     this.#answers.clear();
   }
 
+  /** An account that nobody has used yet. */
+  clear(): void {
+    for (const kept of [this.payments, this.#methods, this.#answers]) kept.clear();
+    for (const kept of [this.requests, this.cancelled, this.faults]) kept.length = 0;
+    this.trouble = undefined;
+    this.refusesCancels = undefined;
+    this.#transactions.length = 0;
+  }
+
   /** What Toss sends when a payment changes; what it says of its status may be made up. */
   webhook(paymentKey: string, lie: Body = {}) {
     const data = { ...this.payment(paymentKey), ...lie };
@@ -163,7 +176,7 @@ export class TossDouble {
     for await (const chunk of request) text += chunk;
     const path = decodeURIComponent(new URL(request.url ?? '/', 'http://toss').pathname);
     this.requests.push(`${request.method} ${path}`);
-    const fault = this.faults.shift();
+    const fault = this.faults.length > 0 ? this.faults.shift() : this.trouble?.(`${request.method} ${path}`);
     if (fault === 'say nothing') return;
     const answer =
       typeof fault === 'object'
@@ -181,7 +194,8 @@ export class TossDouble {
     try {
       const expected = `Basic ${Buffer.from(`${this.secretKey}:`).toString('base64')}`;
       if (request.headers.authorization !== expected) throw new Refused(401, 'UNAUTHORIZED_KEY');
-      if (request.method === 'GET') return { status: 200, body: this.#get(path) };
+      const { searchParams } = new URL(request.url ?? '/', 'http://toss');
+      if (request.method === 'GET') return { status: 200, body: this.#get(path, searchParams) };
       const body = JSON.parse(text) as Body;
       return this.#once(`${request.headers['idempotency-key']} ${path}`, () => this.#post(path, body));
     } catch (thrown) {
@@ -205,7 +219,11 @@ export class TossDouble {
     return answer;
   }
 
-  #get(path: string): Body {
+  #get(path: string, query: URLSearchParams): Body | Body[] {
+    if (path === '/v1/transactions') {
+      const after = this.#transactions.findIndex(({ transactionKey }) => transactionKey === query.get('startingAfter'));
+      return this.#transactions.slice(after + 1).slice(0, Number(query.get('limit') ?? 100));
+    }
     const orderId = /^\/v1\/payments\/orders\/([^/]+)$/.exec(path)?.[1];
     const found = orderId
       ? [...this.payments.values()].findLast((payment) => payment.orderId === orderId)
@@ -255,6 +273,11 @@ export class TossDouble {
     payment.approvedAt = '2026-11-29T10:05:00+09:00';
     payment.method ??= '카드';
     payment.lastTransactionKey = `txrd_${++this.#made}`;
+    this.#transact(payment);
+  }
+
+  #transact({ lastTransactionKey: transactionKey, paymentKey, orderId, status, currency }: DoublePayment): void {
+    this.#transactions.push({ mId: 'tosspayments', transactionKey, paymentKey, orderId, status, currency });
   }
 
   #cancel(payment: DoublePayment, body: Body): DoublePayment {
@@ -280,6 +303,7 @@ export class TossDouble {
         ...{ canceledAt: '2026-11-29T10:10:00+09:00', taxFreeAmount: 0, refundableAmount: payment.balanceAmount },
       },
     ];
+    this.#transact(payment);
     return payment;
   }
 }

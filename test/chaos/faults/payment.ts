@@ -4,7 +4,8 @@ import { waitFor } from '#local/wait.ts';
 import { fromBytes } from '#platform/kernel/ids.ts';
 import type { Fault, Run } from '../fault.ts';
 
-async function settled(run: Run, timeoutMs: number): Promise<void> {
+/** Until no payment is awaited any more. */
+export async function settled(run: Run, timeoutMs: number): Promise<void> {
   await waitFor(
     'every payment to be settled',
     async () =>
