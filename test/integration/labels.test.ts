@@ -182,7 +182,7 @@ describe('a reservation', () => {
   test('has the label that came with its request, and names the key, in lists, story and export', async () => {
     const saleId = await givenSale(deps);
     const { customerId } = await api.customer();
-    const noted = { reference: '=SUM(A1)', metadata: { channel: 'app', note: 'two\nlines, "quoted"' } };
+    const noted = { reference: '=SUM(A1)', metadata: { channel: 'app', note: 'two\nlines, "quoted", 램프 😀 \uffff' } };
     const [reservationId, plain] = [
       await reserve(saleId, customerId, noted),
       await reserve(saleId, customerId, {}, null),

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openQueue } from './sqs.ts';
+import { inAscii, openQueue } from './sqs.ts';
 import type { SqsClient } from './sqs-client.ts';
 
 /** An SQS that answers only when it is told to. */
@@ -36,3 +36,12 @@ test('with a backlog of messages to be sent, a further one is refused at once', 
   await answerAll();
   await next;
 });
+
+test.each(['Söhne, 램프 😀', '\ufffe\uffff', '\u{132c0}\u{10ffff}', 'two\nlines\u007f\u2028', '"\\\\"'])(
+  '%j goes into a queue in ASCII, and comes out as it was',
+  (value) => {
+    const sent = inAscii(JSON.stringify({ [value]: value }));
+    expect(sent).toMatch(/^[\x20-\x7e]*$/);
+    expect(JSON.parse(sent)).toEqual({ [value]: value });
+  },
+);

@@ -54,7 +54,7 @@ export function openQueue(
     waitingSinceMs.splice(0, messages.length);
     const Entries = messages.map(({ body, delaySeconds }, index) => ({
       Id: String(index),
-      MessageBody: JSON.stringify(body),
+      MessageBody: inAscii(JSON.stringify(body)),
       ...(delaySeconds ? { DelaySeconds: delaySeconds } : {}),
     }));
     let taken: Set<string | undefined>;
@@ -87,6 +87,14 @@ export function openQueue(
       await Promise.all(messages.map(enqueue));
     },
   };
+}
+
+/**
+ * JSON that says the same in ASCII. SQS does not take every character that a text may have, and one that it refuses would fail on
+ * our side, whoever repeats the request.
+ */
+export function inAscii(json: string): string {
+  return json.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** The ids of the entries that SQS accepted. */
