@@ -116,7 +116,7 @@ async function furnish(url: string, token: string, round: number): Promise<Recor
   // Of endpoints there cannot be more and more.
   const { items } = await call<{ items: { endpointId: string }[] }>('GET', '/webhook-endpoints', { token });
   for (const { endpointId } of items) await call('DELETE', `/webhook-endpoints/${endpointId}`, { token });
-  const bought: string[] = [];
+  const bought: { reservationId: string; statusUrl: string }[] = [];
   for (let index = 0; index < 20; index++) {
     const price = { amountMinor: 100 + index, currency: 'EUR' };
     const product = { sku: `FUZZ-${round}-${index}`, name: `Thing ${index}`, description: '', price };
@@ -129,9 +129,13 @@ async function furnish(url: string, token: string, round: number): Promise<Recor
     };
     const saleId = keep('saleId', await post<{ saleId: string }>('/sales', sale));
     const reserve = (use: string) =>
-      post<{ reservationId: string }>(`/sales/${saleId}/reservations`, { quantity: 2 }, `${use}-${round}-${index}`);
+      post<{ reservationId: string; statusUrl: string }>(
+        `/sales/${saleId}/reservations`,
+        { quantity: 2 },
+        `${use}-${round}-${index}`,
+      );
     keep('reservationId', await reserve('keep'));
-    bought.push((await reserve('buy')).reservationId);
+    bought.push(await reserve('buy'));
     const endpoint = { url: `http://127.0.0.1:9/${index}`, events: ['sale.changed'] };
     const endpointId = keep('endpointId', await post<{ endpointId: string }>('/webhook-endpoints', endpoint));
     const again = await post<{ redeliveryId: string }>(`/webhook-endpoints/${endpointId}/redeliveries`, {
@@ -141,10 +145,10 @@ async function furnish(url: string, token: string, round: number): Promise<Recor
     const key = { name: `Key ${index}`, scopes: ['sales:read'] };
     keep('keyId', await post<{ keyId: string }>('/ops/api-keys', key));
   }
-  for (const [index, reservationId] of bought.entries()) {
+  for (const [index, { reservationId, statusUrl }] of bought.entries()) {
     // The worker allocates in its own time; a stack that never does is none to hold the API to its document on.
     for (let state = 'requested'; state === 'requested'; ) {
-      ({ state } = await call<{ state: string }>('GET', `/reservations/${reservationId}`, { token }));
+      ({ state } = await call<{ state: string }>('GET', statusUrl, { token }));
     }
     // Captured, declined, and waiting for the customer: each can be asked for other things.
     const paymentToken = ['tok_approve', 'tok_decline', 'tok_action'][index % 3] ?? '';
