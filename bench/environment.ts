@@ -27,6 +27,9 @@ import { allotmentOf, capPerCustomer, type Plan } from './workload.ts';
 
 const hourMs = 3_600_000;
 const emptied = ['reservations', 'ledger', 'outbox', 'waitlist', 'sales', 'bench_units'];
+/** RDS gives the log half a gibibyte for each processor, of which there are two here, and the pool three quarters of the memory. */
+const redoLogBytes = 1_024 ** 3;
+const bufferPoolBytes = 4 * 1_024 ** 3;
 /** Rows in one statement while a run is prepared. */
 const seedRows = 1_000;
 
@@ -72,6 +75,8 @@ export async function startEnvironment(options: {
   });
   const { mysql: mysqlUrl, redis: redisUrl } = stack.addresses;
   const pool = mysql.createPool({ uri: mysqlUrl, connectionLimit: 2, supportBigNumbers: true });
+  // A given server keeps its settings.
+  if (!process.env.MYSQL_URL) await sizeAsDeployed(pool);
   await pool.query(
     `CREATE TABLE IF NOT EXISTS bench_units (sale_id BINARY(16) NOT NULL, taken TINYINT NOT NULL, unit INT NOT NULL,
        reservation_id BINARY(16), PRIMARY KEY (sale_id, taken, unit))`,
@@ -127,6 +132,16 @@ export async function startEnvironment(options: {
       await stack.stop();
     },
   };
+}
+
+/**
+ * Gives MySQL a redo log as RDS has it, and a buffer pool that holds what a run writes, as that of the declared class would. A
+ * log that is soon full makes commits wait until pages are written.
+ * Source: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.MySQL.CommonDBATasks.Config.Size.8.4.html
+ */
+async function sizeAsDeployed(pool: Pool): Promise<void> {
+  await pool.query('SET GLOBAL innodb_log_file_size = ?', [redoLogBytes]);
+  await pool.query('SET GLOBAL innodb_buffer_pool_size = ?', [bufferPoolBytes]);
 }
 
 /** Answers PutEvents as EventBridge does when it takes every entry. Does no more, since it shares the processors. */
