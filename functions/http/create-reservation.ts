@@ -11,9 +11,9 @@ export const handler = httpHandler(
   perCustomerAndAddress(
     'reservations-customer',
     'reservations-address',
-    async (call) => {
+    async (call, passage) => {
       const { deps, caller, params, body, idempotencyKey } = call;
-      const accepted = await requestReservation(deps, caller, params.saleId, idempotencyKey, body);
+      const accepted = await requestReservation(deps, caller, params.saleId, idempotencyKey, body, passage);
       return isRefusal(accepted) ? accepted : new Reply(accepted, { location: accepted.statusUrl });
     },
     ({ deps, params, body }) => openSince(deps, params.saleId, body.code),

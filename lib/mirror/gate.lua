@@ -1,12 +1,15 @@
 -- The gate: admits or refuses requests. It only saves work; MySQL decides. Judges requests of one sale, one after the
--- other, exactly as if each had come alone.
+-- other, exactly as if each had come alone. Comes after take-tokens.lua: a request beyond a limit is not judged.
 -- KEYS[1]  the sale, which also counts what is refused here, by its reason
 -- KEYS[2]  the prefix of the keys of the sale's claims buckets; they share its slot
 -- KEYS[3]  the prefix of the keys that have the digests of labels of the sale's requests; they share its slot
--- ARGV[1]  eight texts for each request, each ended by a zero byte: bucket, its reservation's field, its customer's field,
+-- KEYS     from the fourth on, the buckets of tokens that the requests take from, those of a request together
+-- ARGV[1]  nine texts for each request, each ended by a zero byte: bucket, its reservation's field, its customer's field,
 --          quantity, the fewest units that the customer accepts, the letters of what the customer can show, what a code
---          proves that the customer shows, and the digest of its label, empty for most
+--          proves that the customer shows, the digest of its label, empty for most, and from how many buckets it takes
+-- ARGV     from the second on, two numbers for each bucket, as takeTokens has them
 -- Returns a line for each request
+--          limited wait wait …            beyond a limit: for each of its buckets the milliseconds until it has a token
 --          unknown                        the sale is not here; load it and ask again
 --          hidden                         not public yet, or the code is wrong: for this customer there is no such sale
 --          repeat packed label            this reservation is here already, with this digest of its label
@@ -122,13 +125,20 @@ local function judge(bucket, field, customer, quantityText, leastText, shown, co
   return 'admitted ' .. string.format('%.0f', ticket) .. ' ' .. position .. mark
 end
 
+local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
 local answers = {}
-local at = 1
+local at, tokens = 1, 4
 while at <= #ARGV[1] do
-  local bucket, field, customer, quantity, least, shown, code, label
-  bucket, field, customer, quantity, least, shown, code, label, at = struct.unpack('ssssssss', ARGV[1], at)
-  answers[#answers + 1] =
-    judge(KEYS[2] .. bucket, field, customer, quantity, least, shown, code, KEYS[3] .. bucket .. ':' .. field, label)
+  local bucket, field, customer, quantity, least, shown, code, label, limits
+  bucket, field, customer, quantity, least, shown, code, label, limits, at = struct.unpack('sssssssss', ARGV[1], at)
+  local waits, mustWait = {}, false
+  if limits ~= '0' then
+    local following = tokens + tonumber(limits)
+    waits, mustWait = takeTokens(tokens, following - 1, 2 * tokens - 6, nowMs)
+    tokens = following
+  end
+  answers[#answers + 1] = mustWait and 'limited ' .. table.concat(waits, ' ')
+    or judge(KEYS[2] .. bucket, field, customer, quantity, least, shown, code, KEYS[3] .. bucket .. ':' .. field, label)
 end
 if last > lastBefore then redis.call('HSET', KEYS[1], 'ticket', string.format('%.0f', last)) end
 if line > lineBefore then redis.call('HINCRBY', KEYS[1], 'line', line - lineBefore) end

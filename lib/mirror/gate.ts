@@ -8,13 +8,15 @@
 
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
+import { type Bucket, type Empty, emptyOf, namedBuckets, takeTokensSource } from '#platform/redis/rate-limit.ts';
+import { defineScript, luaSource, type RedisClient, redisReady } from '#platform/redis/redis.ts';
 import { batched } from '#platform/resilience/batcher.ts';
 import { claimBucket, saleTag } from '#sale/sale-id.ts';
 import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './claims.ts';
 
-const gateScript = defineScript('holdfastGate', luaSource('lib/mirror/gate.lua'));
+const gateScript = defineScript('holdfastGate', takeTokensSource + luaSource('lib/mirror/gate.lua'));
 const returnClaimScript = defineScript('holdfastReturnClaim', luaSource('lib/mirror/return-claim.lua'));
 
 /** A request at the gate. */
@@ -30,6 +32,8 @@ export interface GateRequest {
   readonly access?: string | undefined;
   /** A digest of what the shop has noted on it; nothing by default. */
   readonly labelDigest?: string | undefined;
+  /** The limits on whoever asks: one token is taken from each bucket, in the same step. None by default. */
+  readonly buckets?: readonly Bucket[] | undefined;
 }
 
 /** Why the gate refuses a request. */
@@ -56,6 +60,8 @@ export type GateAnswer =
    */
   | { readonly kind: 'repeat'; readonly status: MirroredStatus; readonly labelDigest: string }
   | { readonly kind: 'refused'; readonly code: GateRefusal; readonly fact: string }
+  /** Beyond these limits, and not judged. No token was taken. */
+  | { readonly kind: 'limited'; readonly empty: readonly Empty[] }
   /** For this customer there is no such sale: it is not public yet, or asks for a code that they do not show. */
   | { readonly kind: 'hidden' }
   /** The mirror does not have the sale. */
@@ -78,13 +84,14 @@ export function askGate(deps: Needs<'redis' | 'once'>, gateRequest: GateRequest)
 
 /** One run of the script for each sale, all in one round trip. The answers are in the order of the requests. */
 async function judge(redis: RedisClient, requests: readonly GateRequest[]): Promise<(GateAnswer | Error)[]> {
-  const bySale = new Map<SaleId, { keys: string[]; texts: string; places: number[] }>();
+  const bySale = new Map<SaleId, { keys: string[]; texts: string; sizes: number[]; places: number[] }>();
   requests.forEach(({ saleId, reservationId, customerId, quantity, atLeast, ...rest }, place) => {
-    const { standing = '', access = '', labelDigest = '' } = rest;
+    const { standing = '', access = '', labelDigest = '', buckets = [] } = rest;
     const tag = saleTag(saleId);
     const sale = bySale.get(saleId) ?? {
       keys: [keys.sale(tag), keys.claimsOf(tag), keys.labelsOf(tag)],
       texts: '',
+      sizes: [],
       places: [],
     };
     if (sale.places.length === 0) bySale.set(saleId, sale);
@@ -92,29 +99,38 @@ async function judge(redis: RedisClient, requests: readonly GateRequest[]): Prom
     const bucket = claimBucket(tag, customerId).toString(36);
     // One argument and one answer for all of them: building and parsing many small ones costs more than the script's work.
     const fields = `${reservationField(reservationId, customerId)}\0${customerField(customerId)}`;
-    sale.texts += `${bucket}\0${fields}\0${quantity}\0${atLeast}\0${standing}\0${access}\0${labelDigest}\0`;
+    const shown = `${standing}\0${access}\0${labelDigest}`;
+    sale.texts += `${bucket}\0${fields}\0${quantity}\0${atLeast}\0${shown}\0${buckets.length}\0`;
+    const { names, sizes } = namedBuckets(buckets);
+    sale.keys.push(...names);
+    sale.sizes.push(...sizes);
   });
   const sales = [...bySale.values()];
-  const calls = sales.map((sale) => ({ keys: sale.keys, args: [sale.texts] }));
+  const calls = sales.map((sale) => ({ keys: sale.keys, args: [sale.texts, ...sale.sizes] }));
   const [only] = calls;
-  const results = await redis.guarded(async () =>
-    only && calls.length === 1 ? [await gateScript.run(redis, only.keys, only.args)] : gateScript.runAll(redis, calls),
-  );
+  const results = await redis.guarded(async () => {
+    // The first call after a cold start arrives before the connection is ready.
+    await redisReady(redis, redisCommandTimeoutMs);
+    return only && calls.length === 1
+      ? [await gateScript.run(redis, only.keys, only.args)]
+      : gateScript.runAll(redis, calls);
+  });
   const answers = new Array<GateAnswer | Error>(requests.length);
   sales.forEach(({ places }, index) => {
     const result = results[index];
     const lines = typeof result === 'string' ? result.split('\n') : [];
     places.forEach((place, n) => {
       const line = lines[n];
-      if (line !== undefined) answers[place] = read(line);
+      if (line !== undefined) answers[place] = read(line, requests[place]?.buckets);
       else answers[place] = result instanceof Error ? result : new Error('the gate gave no answer');
     });
   });
   return answers;
 }
 
-function read(line: string): GateAnswer {
+function read(line: string, buckets: readonly Bucket[] = []): GateAnswer {
   const [kind = '', fact = '', position, mark] = line.split(' ');
+  if (kind === 'limited') return { kind, empty: emptyOf(buckets, line.split(' ').slice(1).map(Number)) };
   if (kind === 'admitted') {
     return { kind, ticket: Number(fact), position: Number(position), partial: mark === 'partial' };
   }

@@ -15,12 +15,14 @@ import { askGate, type GateAnswer, type GateRefusal, type GateRequest, returnCla
 import { readMirroredSale } from '#mirror/live-sale.ts';
 import { type MirrorNeeds, primeMirror, refreshMirror } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
+import { freePassage, type Passage } from '#platform/handlers/limits.ts';
 import { replayed } from '#platform/handlers/response.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { ApiKeyId, SaleId } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';
 import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
+import type { Bucket } from '#platform/redis/rate-limit.ts';
 import { missesOf } from '#platform/resilience/unknown-ids.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import { type Asks, lackedBy, type Shown, standingOf } from '#sale/eligibility.ts';
@@ -59,6 +61,7 @@ export async function requestReservation(
   saleId: SaleId,
   idempotencyKey: string,
   request: ReservationRequest,
+  passage: Passage = freePassage,
 ): Promise<ReservationAccepted | Refusal> {
   const unwanted = refuseLabel(requester, request);
   if (unwanted) return unwanted;
@@ -77,7 +80,7 @@ export async function requestReservation(
     ...(requester.keyId === undefined ? {} : { keyId: requester.keyId }),
     ...(label === undefined ? {} : { label, labelDigest: digestOf(label) }),
   };
-  const answer = await judge(deps, gateRequest);
+  const answer = await judge(deps, gateRequest, passage.buckets);
 
   if (isRefusal(answer)) return answer;
   if (answer === 'no such sale') return refuse('not_found', 'There is no such sale.');
@@ -85,6 +88,7 @@ export async function requestReservation(
     await send(deps, gateRequest, undefined);
     return accepted(deps, gateRequest, null, null);
   }
+  if (answer.kind === 'limited') return passage.refuse(answer.empty);
   if (answer.kind === 'refused') {
     if (answer.code === 'not_entitled') return refuseLacking(requester, saleId, answer.fact as Asks);
     return refuse(answer.code, explain(answer.code, answer.fact));
@@ -194,7 +198,11 @@ type Verdict = Exclude<GateAnswer, { kind: 'unknown' | 'hidden' }> | 'gate unava
  * Refuses a caller who has asked for many sales that do not exist, or guessed at codes; a code is not even compared then. A
  * sale that is not there for the caller is answered like an id that no sale has.
  */
-export async function judge(deps: MirrorNeeds, gateRequest: GateRequest): Promise<Verdict> {
+export async function judge(
+  deps: MirrorNeeds,
+  gateRequest: GateRequest,
+  buckets: readonly Bucket[] = [],
+): Promise<Verdict> {
   const { saleId, customerId, access = '' } = gateRequest;
   const misses = deps.once(missesOf);
   const mustWait = misses.refusal(customerId);
@@ -205,10 +213,11 @@ export async function judge(deps: MirrorNeeds, gateRequest: GateRequest): Promis
     return 'no such sale';
   };
   try {
-    const first = await askGate(deps, gateRequest);
+    const first = await askGate(deps, { ...gateRequest, buckets });
     if (first.kind === 'hidden') return missed();
     if (first.kind !== 'unknown') return first;
     if (mustWait) return mustWait;
+    // It has taken its tokens, and takes no others when it asks again.
     const sale = await primeMirror(deps, saleId);
     if (!sale || !isThereFor(visibilityOf(sale), access, deps.clock())) return missed();
     const second = await askGate(deps, gateRequest);

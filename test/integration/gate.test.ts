@@ -5,8 +5,11 @@ import { refusedField } from '#mirror/fields.ts';
 import { askGate, type GateAnswer, type GateRequest, gateRefusals, returnClaim } from '#mirror/gate.ts';
 import { primeMirror } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
+import { refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
+import type { Bucket } from '#platform/redis/rate-limit.ts';
+import { requestReservation } from '#reservation/request.ts';
 import { saleTag } from '#sale/sale-id.ts';
 import { newId } from '#test/support/ids.ts';
 import { givenSale, openBed } from '../support/sales.ts';
@@ -126,4 +129,44 @@ test('a sale that is not in the mirror is unknown, also in a batch with requests
   const sales = [known, unknown, unknown, known];
   const answers = await Promise.all(sales.map((saleId) => askGate(deps, { ...one(), saleId })));
   expect(answers.map(({ kind }) => kind)).toEqual(['admitted', 'unknown', 'unknown', 'admitted']);
+});
+
+describe('limits on whoever asks', () => {
+  const bucket = (who: string, burst: number): Bucket => ({ what: 'gate', who, rate: { burst, perMinute: 1 } });
+
+  test('a request beyond one of them is not judged, and takes from none of its buckets', async () => {
+    const saleId = await openSale({ allotment: 100, capPerCustomer: 10 });
+    const [customerId, wide, narrow, other] = [newId(), newId(), newId(), newId()];
+    const ask = (...buckets: Bucket[]) =>
+      askGate(deps, { reservationId: newId(), customerId, saleId, quantity: 1, atLeast: 1, buckets });
+    // Together with a request that is limited otherwise and one that is not, in one round trip.
+    const answers = await Promise.all([
+      ask(bucket(wide, 3), bucket(narrow, 2)),
+      ask(),
+      ask(bucket(wide, 3), bucket(narrow, 2)),
+      ask(bucket(wide, 3), bucket(narrow, 2)),
+      ask(bucket(other, 1)),
+      ask(bucket(other, 1)),
+      ask(bucket(wide, 3)),
+      ask(bucket(wide, 3)),
+    ]);
+    const kinds = answers.map(({ kind }) => kind);
+    const [yes, no] = ['admitted', 'limited'];
+    expect(kinds).toEqual([yes, yes, yes, no, yes, no, yes, no]);
+    expect(answers[3]).toEqual({ kind: 'limited', empty: [{ what: 'gate', retryAfterSeconds: expect.any(Number) }] });
+    const memory = await memoryOf(saleId, [customerId]);
+    expect(memory.counters).toEqual(['5', '0', '5']);
+    expect(answers.flatMap((answer) => (answer.kind === 'admitted' ? [answer.position] : []))).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test('they hold as well where the gate has to load the sale first, and are taken from once', async () => {
+    const saleId = await givenSale(deps, { allotment: 100 });
+    const [customerId, who] = [newId(), newId()];
+    const passage = { buckets: [bucket(who, 2)], refuse: async () => refuse('too_many_requests', 'Wait.') };
+    const ask = (key: string) =>
+      requestReservation(deps, { customerId }, saleId, key, { quantity: 1, fill: 'all' }, passage);
+    expect(await ask('one')).toMatchObject({ state: 'requested', position: 1 });
+    expect(await ask('two')).toMatchObject({ state: 'requested', position: 2 });
+    expect(await ask('three')).toMatchObject({ refused: 'too_many_requests' });
+  });
 });

@@ -8,7 +8,7 @@ import { enterConnection } from '#notification/connections.ts';
 import { listen } from '#notification/listen.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { openDeps } from '#platform/environment/deps.ts';
-import { perCustomerAndAddress, type Requested } from '#platform/handlers/limits.ts';
+import { perCustomerAndAddress, type Requested, takeTokens } from '#platform/handlers/limits.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { missesAtMost } from '#platform/resilience/unknown-ids.ts';
@@ -225,7 +225,10 @@ test('work that was done before a sale opened counts for nothing once it is open
     const verb = perCustomerAndAddress(
       'reservations-customer',
       'reservations-address',
-      async (_: Requested) => 'passed',
+      async ({ deps: own }: Requested, { buckets, refuse }) => {
+        const empty = await takeTokens(own, buckets);
+        return empty.length === 0 ? ('passed' as const) : refuse(empty);
+      },
       since ? ({ deps: own }) => openSince(own as Deps, saleId) : undefined,
     );
     return async (proof?: string) => {
@@ -263,8 +266,8 @@ describe('thirty fresh accounts on one machine, with the rates that hold unless 
     }) as Deps;
     const saleId = await givenSale(deps, { allotment: 30, capPerCustomer: 1 });
     const sourceIp = newIp();
-    const reserve = perCustomerAndAddress('reservations-customer', 'reservations-address', (call: Requested) =>
-      requestReservation(strict, call.caller, saleId, 'once', { quantity: 1, fill: 'all' }),
+    const reserve = perCustomerAndAddress('reservations-customer', 'reservations-address', (call: Requested, passage) =>
+      requestReservation(strict, call.caller, saleId, 'once', { quantity: 1, fill: 'all' }, passage),
     );
     let works = 0;
     const insist = async <R>(attempt: (proof?: string) => Promise<R | Refusal>): Promise<R | Refusal> => {

@@ -91,32 +91,61 @@ export async function takeTokens(deps: Needs<'redis' | 'once'>, buckets: readonl
     .catch(() => []);
 }
 
+/** What an attempt takes in order to pass, and what it is answered if it cannot. */
+export interface Passage {
+  readonly buckets: readonly Bucket[];
+  /** Given those of its buckets that are empty. */
+  refuse(empty: readonly Empty[]): Promise<Refusal>;
+}
+
+/** An attempt that no limit is on. */
+export const freePassage: Passage = {
+  buckets: [],
+  refuse: () => {
+    throw new Error('without a limit there is no bucket that could be empty');
+  },
+};
+
 /**
- * Lets an attempt pass within these rates. Beyond one of `firm` it has to wait; beyond one of `worked` it passes with a proof
+ * What an attempt takes within these rates. Beyond one of `firm` it has to wait; beyond one of `worked` it passes with a proof
  * of work for this purpose, and is otherwise given a challenge. Work that was done before `since` says counts as none.
  */
-export async function limit(
+async function passageOf(
   deps: LimitNeeds,
   purpose: string,
   { proof }: Attempt,
   { firm = {}, worked = {}, since }: { firm?: Limited; worked?: Limited; since?: Since | undefined },
-): Promise<Refusal | undefined> {
+): Promise<Passage> {
   const works = deps.once(workOf);
   const isWorkedOff = await redeem(deps, works, purpose, proof, since);
-  const buckets = Object.entries({ ...firm, ...(isWorkedOff ? {} : worked) }).map(([what, who]) => ({
-    what,
-    who,
-    rate: rateOf(deps.registry, what, rates[what as LimitName]),
-  }));
+  return {
+    buckets: Object.entries({ ...firm, ...(isWorkedOff ? {} : worked) }).map(([what, who]) => ({
+      what,
+      who,
+      rate: rateOf(deps.registry, what, rates[what as LimitName]),
+    })),
+    async refuse(empty) {
+      const retryAfterSeconds = Math.max(...empty.map((bucket) => bucket.retryAfterSeconds));
+      if (empty.some(({ what }) => what in firm)) return wait(retryAfterSeconds);
+      return refuse(
+        'work_required',
+        `Many attempts came before this one. Solve the challenge and send it as ${proofHeader}, or try again in ${retryAfterSeconds} s.`,
+        { retryAfterSeconds, challenge: await works.challenge(purpose) },
+      );
+    },
+  };
+}
+
+/** Lets an attempt pass within these rates (`passageOf`). */
+export async function limit(
+  deps: LimitNeeds,
+  purpose: string,
+  attempt: Attempt,
+  limits: Parameters<typeof passageOf>[3],
+): Promise<Refusal | undefined> {
+  const { buckets, refuse } = await passageOf(deps, purpose, attempt, limits);
   const empty = await takeTokens(deps, buckets);
-  if (empty.length === 0) return undefined;
-  const retryAfterSeconds = Math.max(...empty.map((bucket) => bucket.retryAfterSeconds));
-  if (empty.some(({ what }) => what in firm)) return wait(retryAfterSeconds);
-  return refuse(
-    'work_required',
-    `Many attempts came before this one. Solve the challenge and send it as ${proofHeader}, or try again in ${retryAfterSeconds} s.`,
-    { retryAfterSeconds, challenge: await works.challenge(purpose) },
-  );
+  return empty.length === 0 ? undefined : refuse(empty);
 }
 
 /** Lets a customer pass within a rate of their own; beyond it they have to wait. */
@@ -205,24 +234,26 @@ export function perCaller<C extends Requested, R>(
 }
 
 /**
- * A verb that runs within a rate of the customer who calls, and of their address. Beyond that of the address it takes a proof
- * of work, so that many accounts on one machine cannot do together what one may not; it must not be older than `since` says.
+ * A verb within a rate of the customer who calls, and of their address. Beyond that of the address it takes a proof of work, so
+ * that many accounts on one machine cannot do together what one may not; it must not be older than `since` says.
  * The address of an API key is that of a shop's server, for all its customers, and the key has a rate of its own.
+ *
+ * The verb takes the tokens of its passage itself, before anything else that it does and in the same round trip.
  */
 export function perCustomerAndAddress<C extends Requested, R>(
   firm: LimitName,
   worked: LimitName,
-  verb: (call: C) => Promise<R>,
+  verb: (call: C, passage: Passage) => Promise<R>,
   since?: (call: C) => ReturnType<Since>,
-): (call: C) => Promise<R | Refusal> {
+): (call: C) => Promise<R> {
   return async (call) => {
     const attempt = attemptOf(call);
-    const refusal = await limit(call.deps, worked, attempt, {
+    const passage = await passageOf(call.deps, worked, attempt, {
       firm: { [firm]: call.caller.customerId },
       worked: call.caller.keyId === undefined ? { [worked]: networkOf(attempt.address) } : {},
       since: since && (() => since(call)),
     });
-    return refusal ?? verb(call);
+    return verb(call, passage);
   };
 }
 

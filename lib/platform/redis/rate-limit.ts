@@ -11,7 +11,10 @@ import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { keys } from './keys.ts';
 import { defineScript, luaSource, type RedisClient, redisReady } from './redis.ts';
 
-const takeScript = defineScript('holdfastRate', luaSource('lib/platform/redis/rate-limit.lua'));
+/** A Lua function that takes the tokens of one attempt: the first part of every script that does. */
+export const takeTokensSource = luaSource('lib/platform/redis/take-tokens.lua');
+
+const takeScript = defineScript('holdfastRate', takeTokensSource + luaSource('lib/platform/redis/rate-limit.lua'));
 
 /** A rate: how many times something may be done. */
 export interface Rate {
@@ -48,27 +51,36 @@ export interface Empty {
 /** The most attempts in one call of the script; each takes microseconds, during which Redis serves no other client. */
 export const attemptsPerCall = 100;
 
+/** The keys of an attempt's buckets, and two numbers for each, as `take-tokens.lua` wants them. */
+export function namedBuckets(buckets: readonly Bucket[]): { names: string[]; sizes: number[] } {
+  return {
+    names: buckets.map(({ what, who }) => keys.rate(what, digestOf(who))),
+    sizes: buckets.flatMap(({ rate }) => [rate.burst, 60_000 / rate.perMinute]),
+  };
+}
+
+/** Which of an attempt's buckets are empty, given the milliseconds until each has a token. */
+export function emptyOf(buckets: readonly Bucket[], waitsMs: readonly number[]): Empty[] {
+  return buckets.flatMap(({ what }, index) => {
+    const waitMs = waitsMs[index] ?? 0;
+    return waitMs > 0 ? [{ what, retryAfterSeconds: Math.ceil(waitMs / 1_000) }] : [];
+  });
+}
+
 /**
  * For each attempt, takes one token from each of its buckets, in one step: if any is empty, nothing is taken from its others, so
  * an attempt that one limit refuses does not use up another. Resolves to the empty ones of each. Throws if Redis cannot be
  * reached.
  */
 export async function takeAll(redis: RedisClient, attempts: readonly (readonly Bucket[])[]): Promise<Empty[][]> {
-  const names = attempts.flatMap((buckets) => buckets.map(({ what, who }) => keys.rate(what, digestOf(who))));
-  const sizes = attempts.flatMap((buckets) => [
-    buckets.length,
-    ...buckets.flatMap(({ rate }) => [rate.burst, 60_000 / rate.perMinute]),
-  ]);
+  const named = attempts.map(namedBuckets);
+  const names = named.flatMap((attempt) => attempt.names);
+  const sizes = named.flatMap((attempt) => [attempt.names.length, ...attempt.sizes]);
   // The first call after a cold start arrives before the connection is ready.
   await redisReady(redis, redisCommandTimeoutMs);
   const waits = (await redis.guarded(() => takeScript.run(redis, names, sizes))) as number[];
   let place = 0;
-  return attempts.map((buckets) =>
-    buckets.flatMap(({ what }) => {
-      const waitMs = waits[place++] ?? 0;
-      return waitMs > 0 ? [{ what, retryAfterSeconds: Math.ceil(waitMs / 1_000) }] : [];
-    }),
-  );
+  return attempts.map((buckets) => emptyOf(buckets, waits.slice(place, (place += buckets.length))));
 }
 
 /**
