@@ -8,10 +8,9 @@
 
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { type Bucket, type Empty, emptyOf, namedBuckets, takeTokensSource } from '#platform/redis/rate-limit.ts';
-import { defineScript, luaSource, type RedisClient, redisReady } from '#platform/redis/redis.ts';
+import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
 import { batched } from '#platform/resilience/batcher.ts';
 import { claimBucket, saleTag } from '#sale/sale-id.ts';
 import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './claims.ts';
@@ -108,13 +107,9 @@ async function judge(redis: RedisClient, requests: readonly GateRequest[]): Prom
   const sales = [...bySale.values()];
   const calls = sales.map((sale) => ({ keys: sale.keys, args: [sale.texts, ...sale.sizes] }));
   const [only] = calls;
-  const results = await redis.guarded(async () => {
-    // The first call after a cold start arrives before the connection is ready.
-    await redisReady(redis, redisCommandTimeoutMs);
-    return only && calls.length === 1
-      ? [await gateScript.run(redis, only.keys, only.args)]
-      : gateScript.runAll(redis, calls);
-  });
+  const results = await redis.guarded(async () =>
+    only && calls.length === 1 ? [await gateScript.run(redis, only.keys, only.args)] : gateScript.runAll(redis, calls),
+  );
   const answers = new Array<GateAnswer | Error>(requests.length);
   sales.forEach(({ places }, index) => {
     const result = results[index];
