@@ -233,6 +233,7 @@ const library = {
     const place = (at: number) => (at < 0 ? Math.max(text.length + at + 1, 0) : at);
     return [text.slice(Math.max(place(from), 1) - 1, place(typeof to === 'number' ? to : -1))];
   },
+  'math.ceil': ([value]: LuaValue[]): LuaValue[] => [Math.ceil(Number(value))],
   'math.floor': ([value]: LuaValue[]): LuaValue[] => [Math.floor(Number(value))],
   'math.min': (values: LuaValue[]): LuaValue[] => [Math.min(...values.map(Number))],
   'math.max': (values: LuaValue[]): LuaValue[] => [Math.max(...values.map(Number))],
@@ -325,6 +326,7 @@ const builtins = new Set([
   'string.gsub',
   'string.sub',
   'struct.unpack',
+  'math.ceil',
   'math.floor',
   'math.min',
   'math.max',
