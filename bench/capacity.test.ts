@@ -11,7 +11,7 @@ const nothing: Omit<ShownSize, 'size' | 'perSecond' | 'more'> = {
     lastMs: 0,
     heldMs: 0,
   },
-  ...{ heldMedianMs: 0, statementBytes: 0, eventBytes: 0, restMib: 1 },
+  ...{ heldMedianMs: 0, diskMs: 0, statementBytes: 0, eventBytes: 0, restMib: 1 },
   ...{ peakMib: 100, redelivered: 0, purchasesP99Ms: null, purchasesAloneP99Ms: 5, purchases: 0, purchasesFailed: 0 },
 };
 const figure = (perSecond: number, more: Record<string, number> = {}): ShownVerb => ({

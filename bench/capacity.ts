@@ -155,12 +155,12 @@ export function tableOf(kept: KeptScale | undefined): string {
   const rows = Object.entries(kept.details.scale).map(([name, { bySize, unit }]) => {
     const largest = bySize.at(-1) as ShownSize;
     const reference = bySize.find(({ size }) => size === referenceSize && size < largest.size);
-    const { heldMs, heldMedianMs, purchasesP99Ms, purchasesAloneP99Ms } = largest;
+    const { heldMs, heldMedianMs, diskMs, purchasesP99Ms, purchasesAloneP99Ms } = largest;
     const told = largest.lastMs > 0 ? `${seconds(largest.firstMs)} – ${seconds(largest.lastMs)}` : '';
     return [
       ...[name, shown(largest.size), `${shown(largest.perSecond)} ${unit}`, `${shown(largest.cpuUsPerRow)} µs`],
       reference ? `${shown(rounded(largest.cpuUsPerRow / reference.cpuUsPerRow))}×` : '',
-      heldMs > 0 ? `${shown(heldMs)} (${shown(heldMedianMs)}) ms` : '',
+      ...(heldMs > 0 ? [`${shown(heldMs)} (${shown(heldMedianMs)}) ms`, `${shown(diskMs)} ms`] : ['', '']),
       told,
       `${shown(largest.peakMib)} MiB`,
       purchasesP99Ms === null ? '' : `${shown(purchasesP99Ms)} (${shown(purchasesAloneP99Ms)}) ms`,
@@ -183,9 +183,10 @@ export function tableOf(kept: KeptScale | undefined): string {
       'Processors, each',
       'against 10,000',
       'Sale held, longest (median)',
+      'Longest sync of the disk',
       'First and last told',
     ],
-    ...['Peak memory', 'Others’ purchases, p99 (before)', 'Waited for a processor', 'More'],
+    ...['Peak memory', 'Others’ purchases, p99 (alone)', 'Waited for a processor', 'More'],
   ];
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   const table = [line(header), line(header.map(() => '---')), ...rows.map(line)];

@@ -32,7 +32,9 @@ export interface ShownSize extends Omit<ScaleFigures, 'told' | 'cpuMs' | 'server
   readonly cpuUsPerRow: number;
   /** Of purchases in the other sale meanwhile; null if they were too few. */
   readonly purchasesP99Ms: number | null;
-  /** Of purchases right before it. */
+  /** The longest that the disk took to sync a block meanwhile. */
+  readonly diskMs: number;
+  /** Of purchases right before it and right after. */
   readonly purchasesAloneP99Ms: number;
   readonly purchases: number;
   readonly purchasesFailed: number;
@@ -83,6 +85,7 @@ export function lineOf(name: string, unit: string, one: ShownSize): string {
     waitedShare,
     heldMs,
     heldMedianMs,
+    diskMs,
     peakMib,
     firstMs,
     lastMs,
@@ -99,7 +102,7 @@ export function lineOf(name: string, unit: string, one: ShownSize): string {
   return (
     `  ${name}, ${size.toLocaleString('en-US')}: ${rounded(perSecond)} ${unit}, ${rounded(cpuUsPerRow)} µs of processors each, ` +
     `waited for a processor ${rounded(100 * waitedShare)} % of the time, ` +
-    `sale held ${rounded(heldMs)} ms (median ${rounded(heldMedianMs)}), peak ${rounded(peakMib)} MiB${told}${other}${said.join('')}`
+    `sale held ${rounded(heldMs)} ms (median ${rounded(heldMedianMs)}; the disk ${rounded(diskMs)}), peak ${rounded(peakMib)} MiB${told}${other}${said.join('')}`
   );
 }
 
@@ -134,7 +137,9 @@ function measuresOf(name: string, { bySize: results, memoryMb, within }: ShownVe
   }
   const held = most(({ heldMs }) => heldMs);
   const middle = rounded(most(({ heldMedianMs }) => heldMedianMs));
-  if (held > 0) add('held', held, bounds.heldMs, 1, 'ms', `the longest at any size; the median at most ${middle}`);
+  const disk = rounded(results.find(({ heldMs }) => heldMs === held)?.diskMs ?? 0);
+  const ofHeld = `the longest at any size; the median at most ${middle}, the longest sync of the disk ${disk}`;
+  if (held > 0) add('held', held, bounds.heldMs, 1, 'ms', ofHeld);
   const statementBytes = most((one) => one.statementBytes);
   const { statement, event } = bounds;
   if (statementBytes > 0) add('statement', statementBytes, statement.bytes, statement.share, 'bytes', 'the largest');

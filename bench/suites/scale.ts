@@ -11,6 +11,7 @@ import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
 import { bundle, bundled } from '../bundle.ts';
 import { startChild } from '../child.ts';
+import { watchDisk } from '../disk.ts';
 import { type BenchEnvironment, NotExact } from '../environment.ts';
 import { givenLongSale } from '../long-sale.ts';
 import { cpuMsOf } from '../processor-time.ts';
@@ -112,12 +113,24 @@ async function measure(
       await child.next(({ ready }) => ready, startLimitMs);
       // A function has processors of its own: it takes none from the databases, nor from those who buy.
       if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
-      const quietMs = await buyers.alone(quick ? quietSeconds.quick : quietSeconds.full);
+      const quiet = await buyers.alone(quick ? quietSeconds.quick : quietSeconds.full);
+      const disk = await watchDisk(environment.stack.dir);
       buyers.start();
       child.send({ start: true });
       const limitMs = startLimitMs + rowLimitMs * size;
-      const figures = await child.next(({ figures }) => figures as ScaleFigures | undefined, limitMs);
+      const figures = await child
+        .next(({ figures }) => figures as ScaleFigures | undefined, limitMs)
+        .catch(async (error: Error) => {
+          await disk.stop();
+          throw error;
+        });
+      const diskMs = await disk.stop();
       const { latenciesMs, failed: purchasesFailed } = await buyers.end();
+      // The machine's speed drifts, so purchases are compared with those before and those after.
+      if (latenciesMs.length >= purchasesForP99) {
+        quiet.push(...(await buyers.alone(quick ? quietSeconds.quick : quietSeconds.full)));
+      }
+      const quietMs = percentile(quiet, 0.99);
       const { told: counted, cpuMs, serverCpuMs, ...rest } = figures;
       const tells = verb.tells ?? 0;
       if (
@@ -134,7 +147,7 @@ async function measure(
       const ownCpuMs = cpuMs + serverCpuMs - aloneCpuMs * purchasesPerSecond * (rest.tookMs / 1_000);
       const cpuUsPerRow = (ownCpuMs * 1_000) / handled;
       const others = { purchases: latenciesMs.length, purchasesFailed, purchasesP99Ms, purchasesAloneP99Ms: quietMs };
-      const figuresKept = { size, perSecond, cpuUsPerRow, ...others, ...rest };
+      const figuresKept = { size, perSecond, cpuUsPerRow, diskMs, ...others, ...rest };
       return { ...roundedIn(figuresKept), at: new Date().toISOString() };
     } finally {
       await child.stop();
@@ -178,8 +191,8 @@ async function empty({ pool, redis }: BenchEnvironment): Promise<void> {
 }
 
 interface Buyers {
-  /** The p99 of purchases for so many seconds, with nothing else to do. */
-  alone(seconds: number): Promise<number>;
+  /** How long purchases took for so many seconds, with nothing else to do, milliseconds. */
+  alone(seconds: number): Promise<number[]>;
   start(): void;
   /** Ends buying; how long each purchase took, milliseconds, and how many failed. */
   end(): Promise<Bought>;
@@ -216,7 +229,7 @@ async function startBuyers(environment: BenchEnvironment, size: number): Promise
     alone: async (seconds) => {
       start();
       await sleep(seconds * 1_000);
-      return percentile((await end()).latenciesMs, 0.99);
+      return (await end()).latenciesMs;
     },
     stop: () => child.stop(),
   };

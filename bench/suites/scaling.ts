@@ -9,6 +9,7 @@ import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
 import { planFor, requestsFillingBatches } from '../workload.ts';
 
 const workerCounts = [1, 2, 4, 8, 16];
+const warmUpLimitMs = 60_000;
 const batchSizes = [1, 10, 50, 100, 250, 500, 1_000];
 
 /** One point of the surface. */
@@ -24,11 +25,12 @@ export const scaling: Suite = {
   quickSeconds: 16,
   async run(context) {
     const { runner, quick } = context;
+    const most = Math.max(...workerCounts);
     const limitMs = quick ? 600 : 2_500;
     const few = 15_000;
     const some = 40_000;
     // The same number of batches for each of sixteen workers: with a rest, most of them would be idle while some have one more.
-    const many = requestsFillingBatches(quick ? some : 100_000, shippedBatchSize, workerCounts.at(-1) ?? 1);
+    const many = requestsFillingBatches(quick ? some : 100_000, shippedBatchSize, most);
 
     const entries = workerCounts.map(
       (workers): Entry => ({
@@ -38,8 +40,14 @@ export const scaling: Suite = {
             .perSecond,
       }),
     );
-    // Each process compiles its code by itself, so the first run of many is slower than the next ones.
-    for (const { run } of entries.toReversed()) await run(0);
+    // Each process compiles its code by itself, and many have little to do in a run: all are warm before the first round.
+    const toWarmUp = requestsFillingBatches((quick ? 4 : 10) * most * shippedBatchSize, shippedBatchSize, most);
+    await runner.run('ours', {
+      plan: planFor('hot', toWarmUp),
+      ...asDeployed,
+      processes: most,
+      limitMs: warmUpLimitMs,
+    });
     const rounds = await inRounds(context, quick ? 2 : 5, entries);
     const all = workerCounts.map(
       (workers): Series =>
@@ -50,7 +58,7 @@ export const scaling: Suite = {
         }),
     );
     const best = all.reduce((a, b) => (a.median >= b.median ? a : b));
-    const most = all.at(-1) ?? best;
+    const ofMost = all.at(-1) ?? best;
 
     const points: Point[] = all.map((one, index) => ({
       workers: workerCounts[index] ?? 0,
@@ -76,7 +84,7 @@ export const scaling: Suite = {
     await runner.stop('ours', shippedWorkers);
     return {
       measures: [
-        compare(most, best, {
+        compare(ofMost, best, {
           name: 'sixteen-workers-vs-best',
           must: 0.9,
           aim: 0.95,
