@@ -14,6 +14,7 @@ import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
+import { type Bucket, type Empty, emptyOf, namedBuckets, takeTokensSource } from '#platform/redis/rate-limit.ts';
 import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
 import { batched } from '#platform/resilience/batcher.ts';
 import { asksOf } from '#sale/eligibility.ts';
@@ -37,7 +38,7 @@ import type { termFields } from './fields.ts';
 import { mirrorTrust } from './mirror-trust.ts';
 
 const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror.lua'));
-const statusScript = defineScript('holdfastStatus', luaSource('lib/mirror/status.lua'));
+const statusScript = defineScript('holdfastStatus', takeTokensSource + luaSource('lib/mirror/status.lua'));
 
 /**
  * Copies committed stock and reservations in one round trip, for any number of sales. `terms` are the sales whose terms are
@@ -205,10 +206,16 @@ export interface MirroredAnswer extends MirroredStatus {
   readonly placeInLine: number | null;
 }
 
-/** A question about a reservation: its id, and who asks. */
+/** A question about a reservation: its id, who asks, and the limits on whoever does. */
 interface Asked {
   readonly reservationId: ReservationId;
   readonly customerId: CustomerId;
+  readonly buckets?: readonly Bucket[];
+}
+
+/** A question beyond these limits, which was not answered. No token was taken. */
+interface Unasked {
+  readonly empty: readonly Empty[];
 }
 
 /** The most questions in one call of the script; each takes microseconds, during which Redis serves no other client. */
@@ -216,7 +223,7 @@ const questionsPerCall = 100;
 
 /** Questions that come while others are under way share the next round trip. */
 const statusCalls = ({ redis }: Needs<'redis'>) =>
-  batched<Asked, MirroredAnswer | 'unknown'>((questions) => askStatuses(redis, questions), {
+  batched<Asked, MirroredAnswer | Unasked | 'unknown'>((questions) => askStatuses(redis, questions), {
     maxBatchSize: questionsPerCall,
     maxInFlight: 1,
   });
@@ -230,7 +237,17 @@ export async function readMirroredStatus(
   reservationId: ReservationId,
   customerId: CustomerId,
 ): Promise<MirroredAnswer | undefined> {
-  const answer = await deps.once(statusCalls)({ reservationId, customerId });
+  const answer = await readStatusWithin(deps, { reservationId, customerId });
+  if (answer && 'empty' in answer) throw new Error('a question without limits was beyond one');
+  return answer;
+}
+
+/** The same within limits: one token is taken from each bucket in the same step, and without them nothing is told. */
+export async function readStatusWithin(
+  deps: Needs<'redis' | 'once'>,
+  asked: Asked,
+): Promise<MirroredAnswer | Unasked | undefined> {
+  const answer = await deps.once(statusCalls)(asked);
   return answer === 'unknown' ? undefined : answer;
 }
 
@@ -238,17 +255,20 @@ export async function readMirroredStatus(
 async function askStatuses(
   redis: RedisClient,
   questions: readonly Asked[],
-): Promise<(MirroredAnswer | 'unknown' | Error)[]> {
+): Promise<(MirroredAnswer | Unasked | 'unknown' | Error)[]> {
   const bySale = [...Map.groupBy(questions.keys(), (index) => saleTagOf((questions[index] as Asked).reservationId))];
   const calls = bySale.map(([tag, indexes]) => {
     // One argument and one answer for all of them, as at the gate.
     let texts = '';
+    const limits: Bucket[] = [];
     for (const index of indexes) {
-      const { reservationId, customerId } = questions[index] as Asked;
+      const { reservationId, customerId, buckets = [] } = questions[index] as Asked;
       const bucket = claimBucket(tag, customerId).toString(36);
-      texts += `${bucket}\0${reservationField(reservationId, customerId)}\0`;
+      texts += `${bucket}\0${reservationField(reservationId, customerId)}\0${buckets.length}\0`;
+      limits.push(...buckets);
     }
-    return { keys: [keys.sale(tag), keys.claimsOf(tag), keys.line(tag)], args: [texts] };
+    const { names, sizes } = namedBuckets(limits);
+    return { keys: [keys.sale(tag), keys.claimsOf(tag), keys.line(tag), ...names], args: [texts, ...sizes] };
   });
   const [only] = calls;
   const results = await redis.guarded(async () =>
@@ -256,7 +276,7 @@ async function askStatuses(
       ? [await statusScript.run(redis, only.keys, only.args)]
       : statusScript.runAll(redis, calls),
   );
-  const answers = new Array<MirroredAnswer | 'unknown' | Error>(questions.length);
+  const answers = new Array<MirroredAnswer | Unasked | 'unknown' | Error>(questions.length);
   bySale.forEach(([, indexes], call) => {
     const result = results[call];
     const [sale = '', ...lines] = typeof result === 'string' ? result.split('\n') : [];
@@ -265,14 +285,20 @@ async function askStatuses(
       const line = lines[n];
       if (line === undefined)
         answers[index] = result instanceof Error ? result : new Error('the mirror gave no answer');
-      else answers[index] = answerOf(saleId as SaleId, clock, line);
+      else answers[index] = answerOf(saleId as SaleId, clock, line, questions[index]?.buckets);
     });
   });
   return answers;
 }
 
-function answerOf(saleId: SaleId, clock: readonly string[], line: string): MirroredAnswer | 'unknown' {
+function answerOf(
+  saleId: SaleId,
+  clock: readonly string[],
+  line: string,
+  buckets: readonly Bucket[] = [],
+): MirroredAnswer | Unasked | 'unknown' {
   const [packed = '', placeInLine = ''] = line.split(' ');
+  if (packed === 'limited') return { empty: emptyOf(buckets, line.split(' ').slice(1).map(Number)) };
   // Only `mirror.lua` writes the sale's id, always that of a sale; without it the sale is not here.
   if (packed === '' || (saleId as string) === '' || packed.startsWith('u')) return 'unknown';
   return {

@@ -16,10 +16,12 @@ import {
   type MirrorNeeds,
   readBehindInMirror,
   readMirroredStatus,
+  readStatusWithin,
   refreshMirror,
 } from '#mirror/mirror.ts';
 import { mirrorTrust } from '#mirror/mirror-trust.ts';
 import type { Needs } from '#platform/environment/deps.ts';
+import { freePassage, type Passage } from '#platform/handlers/limits.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -48,13 +50,15 @@ export async function getReservation(
   customerId: CustomerId,
   reservationId: ReservationId,
   receipt = '',
+  { buckets, refuse: refuseBeyond }: Passage = freePassage,
 ): Promise<ReservationView | Refusal> {
   const trust = deps.once(mirrorTrust);
-  const mirrored = await readMirroredStatus(deps, reservationId, customerId).catch((error) => {
+  const mirrored = await readStatusWithin(deps, { reservationId, customerId, buckets }).catch((error) => {
     trust.failed();
     warnUnlessOutage(error, 'reading a reservation without the mirror');
     return undefined;
   });
+  if (mirrored && 'empty' in mirrored) return refuseBeyond(mirrored.empty);
   const sure = mirrored && sureView(reservationId, mirrored, deps.clock(), trust.isDoubted());
   if (sure) return sure;
   const pending = mirrored?.state === 'requested' ? pendingView(reservationId, mirrored) : undefined;

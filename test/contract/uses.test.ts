@@ -32,6 +32,7 @@ import {
   perCaller,
   perCustomer,
   perCustomerAndAddress,
+  perCustomerInOneStep,
 } from '#platform/handlers/limits.ts';
 import { type LogicalName, locate } from '#platform/kernel/registry.ts';
 import { openMailer } from '#platform/mail/smtp.ts';
@@ -75,7 +76,10 @@ const looksUp = (name: LogicalName): Shown => {
 };
 /** The verb is wrapped in the limit of this name. */
 const limits = (name: LimitName): Shown => {
-  const wrappers = [perAddress, perCaller, perCustomer, perCustomerAndAddress, limitCustomer];
+  const wrappers = [
+    ...[perAddress, perCaller, perCustomer, perCustomerInOneStep, perCustomerAndAddress],
+    limitCustomer,
+  ];
   return ({ calls }) => wrappers.some((wrapper) => calls.has(`${wrapper.name}("${name}")`));
 };
 const reaches = (one: AnyFunction): Shown => {

@@ -10,8 +10,10 @@ import { readMirroredStatus } from '#mirror/mirror.ts';
 import { distrustForMs } from '#mirror/mirror-trust.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
+import { refuse } from '#platform/kernel/errors.ts';
 import { type CustomerId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
+import type { Empty } from '#platform/redis/rate-limit.ts';
 import { openRedis, type RedisClient } from '#platform/redis/redis.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
@@ -114,6 +116,27 @@ test('every state that the mirror is sure of is shown without MySQL, exactly as 
     expect(await status(deps, one)).toEqual(right);
   }
   expect([...states].sort()).toEqual(['allocated', 'cancelled', 'rejected', 'waitlisted']);
+});
+
+test('beyond a rate nothing is told, whoever else asks in the same round trip', async () => {
+  const saleId = await givenEarlySale({ allotment: 3 });
+  const [one, other] = (await decidedAll(saleId, 2)) as [One, One];
+  const passageOf = (who: string) => ({
+    buckets: [{ what: 'status', who, rate: { burst: 2, perMinute: 1 } }],
+    refuse: async (empty: readonly Empty[]) => refuse('too_many_requests', 'Wait.', { ...empty[0] }),
+  });
+  const ask = ({ customerId, reservationId }: One, who: string) =>
+    getReservation(withoutMysql(deps), customerId, reservationId, '', passageOf(who));
+  const [quick, calm] = [newId(), newId()];
+  const answers = await Promise.all([
+    ...[ask(one, quick), ask(one, quick), ask(one, quick), ask(other, calm), ask(one, quick)],
+    ...[status(withoutMysql(deps), other), ask(other, calm), ask(other, calm)],
+  ]);
+  const told = answers.map((answer) => ('refused' in answer ? answer.refused : answer.reservationId));
+  const no = 'too_many_requests';
+  const [a, b] = [one.reservationId, other.reservationId];
+  expect(told).toEqual([a, a, no, b, no, b, b, no]);
+  expect(answers[2]).toMatchObject({ facts: { what: 'status', retryAfterSeconds: expect.any(Number) } });
 });
 
 test('a place in line is counted in Redis, as MySQL counts it, whoever leaves', async () => {

@@ -211,6 +211,20 @@ export function perCustomer<C extends Pick<Requested, 'deps' | 'caller'>, R>(
 }
 
 /**
+ * The same for a verb that asks Redis first of all: it takes the tokens of its passage itself, in the same round trip.
+ */
+export function perCustomerInOneStep<C extends Pick<Requested, 'deps' | 'caller'>, R>(
+  name: LimitName,
+  verb: (call: C, passage: Passage) => Promise<R>,
+): (call: C) => Promise<R> {
+  return (call) => {
+    const rate = rateOf(call.deps.registry, name, rates[name]);
+    const refuse = async ([empty]: readonly Empty[]) => wait(empty?.retryAfterSeconds ?? 1);
+    return verb(call, { buckets: [{ what: name, who: call.caller.customerId, rate }], refuse });
+  };
+}
+
+/**
  * Lets a caller pass within a rate: a customer within one of their own, and a caller without an account within that of their
  * address, beyond which it takes a proof of work.
  */
