@@ -112,7 +112,7 @@ async function measure(
     try {
       await child.next(({ ready }) => ready, startLimitMs);
       // A function has processors of its own: it takes none from the databases, nor from those who buy.
-      if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
+      if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
       const quiet = await buyers.alone(quick ? quietSeconds.quick : quietSeconds.full);
       const disk = await watchDisk(environment.stack.dir);
       buyers.start();
