@@ -79,6 +79,9 @@ async function makeOnce(folder: string): Promise<void> {
     return;
   }
   const draft = `${folder}.${process.pid}`;
+  // serverless-esbuild leaves what it has zipped where temporary files are.
+  const temporary = `${draft}.tmp`;
+  mkdirSync(temporary);
   try {
     await promisify(execFile)(
       process.execPath,
@@ -91,7 +94,11 @@ async function makeOnce(folder: string): Promise<void> {
         draft,
       ],
       // Variables that the test stack has set must not influence the package.
-      { cwd: projectRoot, timeout: packagingLimitMs, env: { PATH: process.env.PATH, HOME: process.env.HOME } },
+      {
+        cwd: projectRoot,
+        timeout: packagingLimitMs,
+        env: { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: temporary },
+      },
     );
     for (const name of readdirSync(draft).filter((one) => one.endsWith('.zip'))) {
       unpack(join(draft, name), join(draft, 'unpacked', name.slice(0, -'.zip'.length)));
@@ -100,7 +107,7 @@ async function makeOnce(folder: string): Promise<void> {
     rmSync(folder, { recursive: true, force: true });
     renameSync(draft, folder);
   } finally {
-    rmSync(draft, { recursive: true, force: true });
+    for (const left of [draft, temporary]) rmSync(left, { recursive: true, force: true });
     rmSync(lock, { force: true });
   }
 }
