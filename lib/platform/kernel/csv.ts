@@ -11,14 +11,23 @@ export function csvLine(cells: readonly (string | number | null)[]): string {
   return `${cells.map(toCell).join(',')}\r\n`;
 }
 
+/** Signs with which a formula begins; a full-width one does as well in some languages. Blanks before it do not help. */
+const sign = '[=+\\-@\uff1d\uff0b\uff0d\uff20]';
+const atItsBeginning = new RegExp(`^\\s*${sign}|^[\t\r\n]`);
+/**
+ * Where another cell would begin for a spreadsheet that separates cells by semicolons or tabs, as those of many languages do.
+ * It may read quotes there in its own way.
+ */
+const behindOtherSeparators = new RegExp(`(?<=[;\t\r\n])(?=["\\s]*${sign})`, 'g');
+
 /**
  * A cell. Text that a spreadsheet would take for a formula gets an apostrophe in front, which makes it text; a customer chooses
- * a name, and an operator opens the file.
+ * a name, and an operator opens the file. So does such text within a cell that would be torn apart there.
  */
 function toCell(value: string | number | null): string {
   if (value === null) return '';
   if (typeof value === 'number') return String(value);
-  // A full-width sign is a formula as well in some languages; blanks before it do not help.
-  const text = /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]/.test(value) ? `'${value}` : value;
-  return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const guarded = value.replace(behindOtherSeparators, "'");
+  const text = atItsBeginning.test(guarded) ? `'${guarded}` : guarded;
+  return /[",;\t\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
