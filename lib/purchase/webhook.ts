@@ -33,15 +33,16 @@ interface Told extends Pick<Answered, 'purchaseId'> {
 }
 
 /**
- * Settles what a webhook reports. Refuses one whose signature is missing, wrong or expired. One that is genuine but of an
- * unknown kind is acknowledged, so that it is not resent for ever. Throws if the store is unavailable; the provider then
- * sends it again.
+ * Settles what a webhook reports that came from this address. Refuses one whose signature is missing, wrong or expired. One that
+ * is genuine but of an unknown kind is acknowledged, so that it is not resent for ever. Throws if the store is unavailable; the
+ * provider then sends it again.
  */
 export async function receiveWebhook(
   deps: WriteNeeds & Needs<'registry' | 'breakers'>,
   message: SignedMessage,
+  address: string,
 ): Promise<{ received: true } | Refusal> {
-  const told = await toldBy(deps, message);
+  const told = await toldBy(deps, message, address);
   if (told === 'forged') {
     return refuse(
       'invalid_signature',
@@ -67,20 +68,22 @@ export async function receiveWebhook(
 function toldBy(
   deps: WriteNeeds & Needs<'registry' | 'breakers'>,
   message: SignedMessage,
+  address: string,
 ): Promise<Told | Refusal | 'forged' | undefined> {
   const { headers, rawBody } = message;
   if (headers['stripe-signature'] !== undefined) return toldByStripe(deps, message);
   const isSigned = headers['webhook-signature'] !== undefined;
   const orderId = isSigned || !tossSettings(deps.registry).address ? undefined : orderIn(parsed(rawBody));
-  return orderId === undefined ? toldBySandbox(deps, message) : toldByToss(deps, orderId);
+  return orderId === undefined ? toldBySandbox(deps, message) : toldByToss(deps, orderId, address);
 }
 
 /** What Toss tells when it is asked about the order that an unsigned message names. */
 async function toldByToss(
   deps: WriteNeeds & Needs<'registry' | 'breakers'>,
   orderId: string | null,
+  address: string,
 ): Promise<Told | Refusal | undefined> {
-  const asked = await askedAtToss(deps, orderId);
+  const asked = await askedAtToss(deps, orderId, address);
   return asked === undefined || isRefusal(asked) ? asked : { ...asked, provider: 'toss' };
 }
 

@@ -79,8 +79,8 @@ const tossWebhookBelieved = inModule(() => import('#purchase/toss-webhook.ts'), 
     if (data) saidByToss.set(data.orderId, data as never);
     return real(event);
   },
-  askedAtToss: (real) => async (deps, orderId) => {
-    const asked = await real(deps, orderId);
+  askedAtToss: (real) => async (deps, orderId, address) => {
+    const asked = await real(deps, orderId, address);
     const said = saidByToss.get(orderId ?? '');
     if (!asked || 'refused' in asked || said?.status !== 'DONE') return asked;
     const { paymentKey: chargeId, totalAmount: amountMinor } = said;

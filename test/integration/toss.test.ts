@@ -15,15 +15,18 @@ import { type PurchaseId, toBytes } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import type { ProviderName } from '#platform/payments/provider-names.ts';
 import { redisReady } from '#platform/redis/redis.ts';
+import { missesAtMost } from '#platform/resilience/unknown-ids.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
 import { actionLifeAtMostMs } from '#purchase/action.ts';
 import { looksAt } from '#purchase/toss-webhook.ts';
+import { receiveWebhook } from '#purchase/webhook.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
 import type { CreateSale } from '#sale/sale.shapes.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Answer, type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
+import { withDeps } from '../support/deps.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 import { type Method, TossDouble } from '../support/toss-double.ts';
 
@@ -353,6 +356,49 @@ describe('webhooks', () => {
       answer = await tell(double.webhook(paymentKey));
     } while (answer.status === 200);
     expect(answer).toMatchObject({ status: 429, body: { code: 'too_many_requests' } });
+  });
+});
+
+describe('webhooks that anybody invents', () => {
+  /** An environment that counts what webhooks make it look up, and what it answers to one that names this order. */
+  function hearing() {
+    const asked = { times: 0 };
+    const rows: Deps['db']['rows'] = (sql, values) => {
+      asked.times++;
+      return deps.db.rows(sql, values);
+    };
+    const environment = withDeps(deps, { db: { ...deps.db, rows } });
+    const hear = async (orderId: string, address: string) => {
+      const rawBody = JSON.stringify({ eventType: 'PAYMENT_STATUS_CHANGED', data: { orderId } });
+      const heard = await receiveWebhook(environment, { headers: {}, rawBody }, address);
+      return isRefusal(heard) ? heard.refused : 'received';
+    };
+    return { asked, hear };
+  }
+
+  it('have MySQL asked for a bounded number of orders for each address, and hold up no other', async () => {
+    const { paymentKey, purchaseId, work } = await bought('account');
+    await work();
+    const { asked, hear } = hearing();
+    for (let n = 0; n < missesAtMost; n++) expect(await hear(newId(), '192.0.2.1')).toBe('received');
+    expect(asked.times).toBe(missesAtMost);
+    double.requests.length = 0;
+    for (const orderId of [newId(), purchaseId]) expect(await hear(orderId, '192.0.2.1')).toBe('too_many_requests');
+    expect([asked.times, double.requests]).toEqual([missesAtMost, []]);
+    expect(await hear(purchaseId, '192.0.2.2')).toBe('received');
+    expect(double.requests).toEqual([`GET /v1/payments/${paymentKey}`]);
+  });
+
+  it('have it asked for a purchase of another provider no more often than for one of Toss', async () => {
+    const { purchaseId } = await bought('card', 'sandbox');
+    const { asked, hear } = hearing();
+    const { burst, perMinute } = looksAt(purchaseId as PurchaseId).rate;
+    const startedAt = Date.now();
+    const answers = new Set<string>();
+    for (let n = 0; n < 3 * burst; n++) answers.add(await hear(purchaseId, `192.0.2.${n}`));
+    const refilled = Math.ceil(((Date.now() - startedAt) / 60_000) * perMinute);
+    expect(answers).toEqual(new Set(['received', 'too_many_requests']));
+    expect(asked.times).toBeLessThanOrEqual(burst + refilled);
   });
 });
 

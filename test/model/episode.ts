@@ -445,7 +445,7 @@ class Episode {
       const times = this.#random.of([0, 1, 1, 2]);
       for (let i = 0; i < times; i++) {
         this.#at(this.#random.below(4_000), name, () =>
-          this.#act(name, (process) => receiveWebhook(depsOf(process), message)),
+          this.#act(name, (process) => receiveWebhook(depsOf(process), message, '192.0.2.1')),
         );
       }
     };

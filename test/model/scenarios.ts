@@ -276,7 +276,9 @@ function webhooks(setting: Setting, times: number): void {
   const { world } = setting;
   world.provider.listener = (message, name) => {
     for (let i = 0; i < times; i++) {
-      world.after(0, name, () => act(setting, name, (process) => receiveWebhook(depsOf(process), message)));
+      world.after(0, name, () =>
+        act(setting, name, (process) => receiveWebhook(depsOf(process), message, '192.0.2.1')),
+      );
     }
   };
 }
