@@ -5350,9 +5350,7 @@ export interface operations {
                 /** @description From the link in a mail */
                 token: string;
             };
-            header?: {
-                "X-Proof-Of-Work"?: string;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -5375,9 +5373,7 @@ export interface operations {
                 /** @description From the link in a mail */
                 token: string;
             };
-            header?: {
-                "X-Proof-Of-Work"?: string;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };

@@ -50,8 +50,7 @@ export const getUnsubscribeRoute = defineRoute({
   status: 200,
   reply: z.string(),
   replyType: html,
-  takesProof: true,
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['invalid_input', 'not_found', 'too_many_requests'],
 });
 
 export const unsubscribeRoute = defineRoute({
@@ -65,6 +64,5 @@ export const unsubscribeRoute = defineRoute({
   status: 200,
   reply: z.string(),
   replyType: html,
-  takesProof: true,
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['invalid_input', 'not_found', 'too_many_requests'],
 });

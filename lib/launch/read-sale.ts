@@ -1,5 +1,6 @@
 /** Sales as everyone sees them. */
 
+import { LRUCache } from 'lru-cache';
 import * as z from 'zod';
 import type { Picture } from '#catalog/picture.shapes.ts';
 import { withPictures } from '#catalog/picture-view.ts';
@@ -9,7 +10,7 @@ import type { Needs } from '#platform/environment/deps.ts';
 import { networkOf } from '#platform/handlers/limits.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import type { SaleId } from '#platform/kernel/ids.ts';
+import type { ProductId, SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { missesOf } from '#platform/resilience/unknown-ids.ts';
 import type { SaleView } from '#sale/sale.shapes.ts';
@@ -36,7 +37,24 @@ export async function getSale(
   return refuse('not_found', 'There is no such sale.');
 }
 
-/** The same with the first picture of its product, for where it is shared. */
+/** How old the picture of a preview may be, which is kept in front of the API for longer; and how many products are remembered. */
+export const pictureStalenessMs = 10_000;
+const rememberedProducts = 1_000;
+
+/** The first pictures of products of which this environment has shown a preview lately: who calls without an account asks MySQL no more often. */
+const firstPictures = ({ db, clock }: Needs<'db' | 'clock'>) =>
+  new LRUCache<ProductId, { readonly picture: Picture | undefined }>({
+    max: rememberedProducts,
+    ttl: pictureStalenessMs,
+    perf: { now: clock },
+    ttlResolution: 0,
+    fetchMethod: async (productId) => {
+      const [product] = await withPictures(db, [{ productId }]);
+      return { picture: product?.pictures[0] };
+    },
+  });
+
+/** The same with the first picture of its product, for where it is shared; the picture is `pictureStalenessMs` old at most. */
 export async function getSaleWithPicture(
   deps: MirrorNeeds,
   saleId: SaleId,
@@ -45,8 +63,8 @@ export async function getSaleWithPicture(
 ): Promise<(SaleView & { picture: Picture | undefined }) | Refusal> {
   const sale = await getSale(deps, saleId, address, code);
   if (isRefusal(sale)) return sale;
-  const [product] = await withPictures(deps.db, [sale]);
-  return { ...sale, picture: product?.pictures[0] };
+  const { picture } = await deps.once(firstPictures).forceFetch(sale.productId);
+  return { ...sale, picture };
 }
 
 /** All sales that everybody can find, newest first. */

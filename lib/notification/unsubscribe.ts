@@ -1,12 +1,16 @@
 /**
  * Saying without signing in that one wants no reminders by mail: by the link of a mail, or by the button that mail programs
  * make of it (RFC 8058). The link shows a page and changes nothing, since programs that look for harm open links too.
+ *
+ * Each link has a rate of its own, and an address has none: the makers of mail programs press the button for many people from a few
+ * addresses, and can do no proof of work. A link that is not ours asks MySQL nothing.
  */
 import * as z from 'zod';
 import { changeProfile, findCustomer } from '#identity/customer.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { Reply } from '#platform/handlers/http.ts';
-import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { limitCustomer } from '#platform/handlers/limits.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { characters } from '#platform/kernel/shapes.ts';
 import { readUnsubscribeToken } from './mail-notices.ts';
@@ -15,27 +19,37 @@ export const UnsubscribeQuery = z.strictObject({
   token: characters(1, 512).describe('From the link in a mail'),
 });
 type UnsubscribeQuery = z.output<typeof UnsubscribeQuery>;
+type UnsubscribeNeeds = Needs<'db' | 'redis' | 'registry' | 'once'>;
 
 /** The page on which a customer says it. */
 export async function unsubscribePage(
-  deps: Needs<'db' | 'registry'>,
+  deps: UnsubscribeNeeds,
   { token }: UnsubscribeQuery,
 ): Promise<Reply<string> | Refusal> {
-  const customerId = readUnsubscribeToken(deps, token);
-  const customer = customerId === undefined ? undefined : await findCustomer(deps.db, customerId as CustomerId);
+  const customerId = await whoseLink(deps, token);
+  if (isRefusal(customerId)) return customerId;
+  const customer = await findCustomer(deps.db, customerId);
   if (!customer) return unknownLink();
   return page(customer.reminders ? form : done);
 }
 
 /** Notes that the customer of a link wants no reminders. They come again when the customer says so (`PATCH /me`). */
 export async function unsubscribe(
-  deps: Needs<'db' | 'registry' | 'clock'>,
+  deps: UnsubscribeNeeds & Needs<'clock'>,
   { token }: UnsubscribeQuery,
 ): Promise<Reply<string> | Refusal> {
+  const customerId = await whoseLink(deps, token);
+  if (isRefusal(customerId)) return customerId;
+  await changeProfile(deps.db, customerId, { reminders: false }, deps.clock());
+  return page(done);
+}
+
+/** Whose link it is. Refused if we have not made it, or if it is opened too often. */
+async function whoseLink(deps: UnsubscribeNeeds, token: string): Promise<CustomerId | Refusal> {
   const customerId = readUnsubscribeToken(deps, token);
   if (customerId === undefined) return unknownLink();
-  await changeProfile(deps.db, customerId as CustomerId, { reminders: false }, deps.clock());
-  return page(done);
+  // Apart from what the customer asks for, since whoever gets hold of a link could use that up.
+  return (await limitCustomer(deps, 'codes-caller', `link of ${customerId}`)) ?? (customerId as CustomerId);
 }
 
 function unknownLink(): Refusal {

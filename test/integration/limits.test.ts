@@ -6,6 +6,7 @@ import { handler as hear } from '#functions/websocket/message.ts';
 import { register } from '#identity/register.ts';
 import { enterConnection } from '#notification/connections.ts';
 import { listen } from '#notification/listen.ts';
+import { unsubscribeUrl } from '#notification/mail-notices.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { openDeps } from '#platform/environment/deps.ts';
 import { perCustomerAndAddress, type Requested, takeTokens } from '#platform/handlers/limits.ts';
@@ -78,7 +79,7 @@ const lineOf = (name: string) => {
 
 describe('without an account', () => {
   const json = { refreshToken: 'unheard of' };
-  test.each([
+  const perAddress: [string, Sent][] = [
     ['list-products', {}],
     ['get-product', {}],
     ['list-sales', {}],
@@ -86,7 +87,33 @@ describe('without an account', () => {
     ['logout', { json }],
     ['ask-for-password-code', { json: { email: 'nobody@example.com' } }],
     ['reset-password', { json: { code: 'K7QM-2XRD-9FWP-J3TA', password: 'another horse battery' } }],
-  ] satisfies [string, Sent][])('%s takes a proof of work beyond the rate of an address', async (name, sent) => {
+  ];
+  /** What bounds it for the others, or that they do not ask MySQL. */
+  const otherwise: Record<string, string> = {
+    register: 'by address and e-mail address: identity.test.ts',
+    login: 'by address and e-mail address: identity.test.ts',
+    'get-sale': 'invented ones, by address: below',
+    'get-sale-page': 'invented ones, by address, as above; its picture once in a while: pictures.test.ts',
+    'get-unsubscribe': 'by link: below',
+    unsubscribe: 'by link: below',
+    'payment-webhook': 'for what is signed, or by purchase and address: toss.test.ts',
+    'get-health': 'once a second: operations.test.ts',
+    ...{
+      'get-sale-cover': 'not',
+      'get-openapi': 'not',
+      'get-asyncapi': 'not',
+      'get-docs': 'not',
+      'get-docs-script': 'not',
+    },
+  };
+
+  test('every route has a bound on what it asks MySQL', () => {
+    const open = Object.entries(routes).filter(([, { auth }]) => auth === 'none' || auth === 'optional');
+    const known = [...perAddress.map(([name]) => name), ...Object.keys(otherwise)];
+    expect(known.sort()).toEqual(open.map(([name]) => name).sort());
+  });
+
+  test.each(perAddress)('%s takes a proof of work beyond the rate of an address', async (name, sent) => {
     await deps.redis.flushdb();
     const ip = newIp();
     const { refused, before } = await untilLimited(() => api.call(lineOf(name), { ...sent, ip }));
@@ -95,6 +122,27 @@ describe('without an account', () => {
     expect((await api.call(lineOf(name), { ...sent, ip, headers })).status).not.toBe(429);
     expect((await api.call(lineOf(name), { ...sent, ip, headers })).status).toBe(429);
     expect((await api.call(lineOf(name), { ...sent, ip: newIp() })).status).not.toBe(429);
+  });
+
+  test('links of mails have a rate each, however many a mail program opens from one address', async () => {
+    await deps.redis.flushdb();
+    const ip = newIp();
+    const registry = { ...deps.registry, 'api/public': 'https://api.example.com' };
+    const follow = (method: string, link: string) =>
+      api.call(`${method} ${link}`, {
+        ...(method === 'POST' && { text: 'List-Unsubscribe=One-Click' }),
+        ...{ ip, headers: { 'content-type': 'application/x-www-form-urlencoded' } },
+      });
+    const links: string[] = [];
+    for (let n = 0; n < 5; n++) {
+      const { customerId } = await api.customer();
+      links.push(unsubscribeUrl({ registry }, customerId).replace('https://api.example.com', ''));
+    }
+    for (const link of links) expect([link, (await follow('POST', link)).status]).toEqual([link, 200]);
+    const { refused, before } = await untilLimited(() => follow('GET', links[0] ?? ''));
+    expect([before, refused.body.code]).toEqual([2, 'too_many_requests']);
+    expect((await follow('POST', links[0] ?? '')).status).toBe(429);
+    for (let n = 0; n < 5; n++) expect((await follow('POST', '/unsubscribe?token=abc.def')).status).toBe(404);
   });
 
   describe('behind the distribution', () => {

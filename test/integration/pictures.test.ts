@@ -2,10 +2,12 @@
 
 import { type PictureUpload, picturesAtMost } from '#catalog/picture.shapes.ts';
 import { addPicture, removePicture, showPicture } from '#catalog/picture.ts';
+import { getSaleWithPicture, pictureStalenessMs } from '#launch/read-sale.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
-import { type ProductId, toBytes } from '#platform/kernel/ids.ts';
+import { type ProductId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Api, openApi } from '../support/api.ts';
+import { withDeps } from '../support/deps.ts';
 import { givenSale } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
@@ -146,17 +148,41 @@ describe('a picture', () => {
   });
 
   test('is in the preview of a sale of its product', async () => {
-    const saleId = await givenSale(deps);
-    await deps.db.change('UPDATE sales SET product_id = ? WHERE id = ?', [toBytes(productId), toBytes(saleId)]);
     const headers = { 'holdfast-host': 'shop.example.com' };
-    const page = async () => (await api.call(`GET /pages/sales/${saleId}`, { headers })).text;
+    const page = async (saleId: SaleId) => (await api.call(`GET /pages/sales/${saleId}`, { headers })).text;
     const imageIs = (path: string) => `<meta property="og:image" content="https://shop.example.com${path}">`;
-    expect(await page()).toContain(imageIs(`/sales/${saleId}.png`));
+    const without = await givenSale(deps);
+    expect(await page(without)).toContain(imageIs(`/sales/${without}.png`));
     const { path: shown } = await given();
-    const html = await page();
+    const html = await page(await saleOfProduct());
     expect(html).toContain(imageIs(shown));
     expect(html).toContain('<meta property="og:image:alt" content="A lamp">');
   });
+});
+
+/** A sale of the product of these tests. */
+async function saleOfProduct(): Promise<SaleId> {
+  const saleId = await givenSale(deps);
+  await deps.db.change('UPDATE sales SET product_id = ? WHERE id = ?', [toBytes(productId), toBytes(saleId)]);
+  return saleId;
+}
+
+test('previews of a sale have MySQL asked for its picture once in a while, however many there are', async () => {
+  const saleId = await saleOfProduct();
+  await given();
+  let [asked, nowMs] = [0, Date.now()];
+  const rows: Deps['db']['rows'] = (sql, values) => {
+    if (/FROM product_pictures/.test(sql)) asked++;
+    return deps.db.rows(sql, values);
+  };
+  const environment = withDeps(deps, { db: { ...deps.db, rows }, clock: () => nowMs });
+  const preview = () => getSaleWithPicture(environment, saleId, '192.0.2.1', undefined);
+  const previews = await Promise.all(Array.from({ length: 20 }, preview));
+  expect(previews).toEqual(Array(20).fill(expect.objectContaining({ picture: expect.objectContaining({ alt }) })));
+  expect(asked).toBe(1);
+  nowMs += pictureStalenessMs + 1;
+  await preview();
+  expect(asked).toBe(2);
 });
 
 describe('refused, and nothing is changed', () => {

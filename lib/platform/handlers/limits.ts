@@ -37,7 +37,7 @@ const rates = {
   'login-device': { burst: 10, perMinute: 5 },
   /** Refreshing and ending sessions: from an address, or of a customer who ends them from another. */
   'session-address': { burst: 300, perMinute: 300 },
-  /** Asking for codes by mail, and using them: of a customer, or from an address. */
+  /** Asking for codes by mail, and using them: of a customer, or from an address; and following the link of a reminder. */
   'codes-caller': { burst: 10, perMinute: 10 },
   /** Attempts with a password or a code to change a password or to delete an account: of a customer, or from an address. */
   'password-change': { burst: 10, perMinute: 5 },
