@@ -334,7 +334,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * All that is kept about you: profile, reservations, purchases and notices, in parts
+         * All that is kept about you: account, reservations, purchases, notices and sessions, in parts
          * @description For signed-in customers.
          *
          *     Programs need an API key with the scope `customers:act`.
@@ -2763,9 +2763,18 @@ export interface components {
         };
         OwnData: {
             profile: components["schemas"]["Me"];
+            /**
+             * Format: date-time
+             * @description Since when there is the account
+             */
+            registeredAt: string;
+            /** @description How a system of the shop’s own, or another issuer, knows you */
+            externalId: string | null;
             reservations: components["schemas"]["Reservation"][];
             purchases: components["schemas"]["Purchase"][];
             notices: components["schemas"]["Notification"][];
+            /** @description Where you are signed in */
+            sessions: components["schemas"]["OwnSession"][];
             /** @description Where the next part begins; null in the last one */
             nextCursor: string | null;
         };

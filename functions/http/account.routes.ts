@@ -5,7 +5,7 @@ import { defineRoute } from '#platform/handlers/route.ts';
 export const exportOwnDataRoute = defineRoute({
   method: 'GET',
   path: '/me/export',
-  summary: 'All that is kept about you: profile, reservations, purchases and notices, in parts',
+  summary: 'All that is kept about you: account, reservations, purchases, notices and sessions, in parts',
   tag: 'Identity',
   auth: 'customer',
   scope: 'customers:act',

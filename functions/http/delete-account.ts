@@ -1,11 +1,14 @@
 /** POST /me/deletion: deletes the account. */
 import { forOutside } from '#identity/outside-caller.ts';
 import { deleteAccount } from '#identity/passwords.ts';
-import { endSession } from '#notification/connections.ts';
+import { endAccount, endSession } from '#notification/connections.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { attemptOf } from '#platform/handlers/limits.ts';
 import { deleteAccountRoute } from './identity.routes.ts';
 
-export const handler = httpHandler(forOutside(deleteAccountRoute), (call) =>
-  deleteAccount(call.deps, call.caller, call.body, attemptOf(call), (ended) => endSession(call.deps, ended)),
-);
+export const handler = httpHandler(forOutside(deleteAccountRoute), async (call) => {
+  const { deps, caller, body } = call;
+  const refusal = await deleteAccount(deps, caller, body, attemptOf(call), (ended) => endSession(deps, ended));
+  if (!refusal) await endAccount(deps, caller.customerId);
+  return refusal;
+});

@@ -7,5 +7,5 @@ import { exportOwnDataRoute } from './account.routes.ts';
 
 export const handler = httpHandler(
   forCustomer(exportOwnDataRoute),
-  perCustomer('lookups-customer', ({ deps, caller, query }) => exportOwnData(deps, caller.customerId, query)),
+  perCustomer('lookups-customer', ({ deps, caller, query }) => exportOwnData(deps, caller, query)),
 );

@@ -137,6 +137,18 @@ export async function findCustomer(sql: Sql, customerId: CustomerId): Promise<Om
   return row && { ...row, isVerified: row.isVerified === 1, reminders: row.reminders === 1 };
 }
 
+/** Since when there is an account, and how another system knows it. */
+export async function findKnown(
+  sql: Sql,
+  customerId: CustomerId,
+): Promise<{ createdAtMs: number; externalId: string | null } | undefined> {
+  const [row] = await sql.rows<{ createdAtMs: number; externalId: string | null }>(
+    'SELECT created_at_ms AS createdAtMs, external_id AS externalId FROM customers WHERE id = ?',
+    [toBytes(customerId)],
+  );
+  return row;
+}
+
 /** What an account is known by and how it is opened. */
 export interface Credential {
   readonly customerId: CustomerId;

@@ -250,16 +250,38 @@ export async function endSession(
 ): Promise<void> {
   try {
     await inOneTrip(deps, [['set', keys.endedSession(sessionId), 1, 'EX', accessTokenLifeSeconds]]);
-    const connectionIds = (await connectionsOfCustomers(deps, [customerId])).get(customerId) ?? [];
-    const connections = (await findConnections(deps, connectionIds)).filter((one) => one?.sessionId === sessionId);
-    const reason = { refused: 'unauthenticated', detail: 'This session has ended; sign in again.' } as const;
-    await endConnections(
-      deps,
-      connections.flatMap((connection) => (connection ? [{ connection, reason }] : [])),
-    );
+    const detail = 'This session has ended; sign in again.';
+    await endConnectionsOf(deps, customerId, detail, (one) => one.sessionId === sessionId);
   } catch (error) {
     log.warn('the connections of a session could not be ended; they end with their tokens', { error });
   }
+}
+
+/**
+ * Ends all connections of an account that was deleted, also those that another issuer's token opened, which has no session here.
+ * Never throws: without Redis nothing is pushed, and a connection ends with its access token anyway.
+ */
+export async function endAccount(deps: Needs<'redis' | 'push' | 'clock'>, customerId: CustomerId): Promise<void> {
+  try {
+    await endConnectionsOf(deps, customerId, 'This account was deleted.', () => true);
+  } catch (error) {
+    log.warn('the connections of an account could not be ended; they end with their tokens', { error });
+  }
+}
+
+async function endConnectionsOf(
+  deps: Needs<'redis' | 'push' | 'clock'>,
+  customerId: CustomerId,
+  detail: string,
+  which: (connection: Connection) => boolean,
+): Promise<void> {
+  const connectionIds = (await connectionsOfCustomers(deps, [customerId])).get(customerId) ?? [];
+  const connections = (await findConnections(deps, connectionIds)).filter((one) => one !== undefined).filter(which);
+  const reason = { refused: 'unauthenticated', detail } as const;
+  await endConnections(
+    deps,
+    connections.map((connection) => ({ connection, reason })),
+  );
 }
 
 /**

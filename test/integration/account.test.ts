@@ -278,15 +278,17 @@ describe('sessions', () => {
   });
 });
 
+type List = 'reservations' | 'purchases' | 'notices' | 'sessions';
+
 /** All parts of what is kept about somebody. */
 async function exported(token: string) {
-  const all = { reservations: [] as unknown[], purchases: [] as unknown[], notices: [] as unknown[] };
+  const all = { reservations: [], purchases: [], notices: [], sessions: [] } as Record<List, unknown[]>;
   let cursor = '';
   for (let parts = 0; parts < 20; parts++) {
     const { status, body } = await api.call(`GET /me/export${cursor && `?cursor=${cursor}`}`, { token });
     expect(status).toBe(200);
-    for (const list of ['reservations', 'purchases', 'notices'] as const) all[list].push(...body[list]);
-    if (body.nextCursor === null) return { ...all, profile: body.profile };
+    for (const list of Object.keys(all) as List[]) all[list].push(...body[list]);
+    if (body.nextCursor === null) return { ...body, ...all };
     cursor = body.nextCursor;
   }
   throw new Error('the export does not end');
@@ -300,6 +302,9 @@ describe('one’s own data', () => {
     await withNotices(other.customerId, 3);
     const data = await exported(token);
     expect(data.profile).toMatchObject({ customerId, email });
+    expect([data.externalId, Date.now() - Date.parse(data.registeredAt) < 60_000]).toEqual([null, true]);
+    expect(data.sessions).toEqual((await api.call('GET /me/sessions', { token })).body.items);
+    expect(data.sessions).toHaveLength(1);
     expect([data.reservations.length, data.purchases.length, data.notices.length]).toEqual([0, 0, 230]);
     expect(codeOf(await api.call('GET /me/export?cursor=x', { token }))).toBe('unprocessable');
     expect(codeOf(await api.call('GET /me/export?limit=1', { token }))).toBe('invalid_input');

@@ -130,13 +130,15 @@ describe('who comes with a token of an issuer', () => {
   });
 
   test('has what every customer has: lists, settings, an export', async () => {
-    const token = await tokenOf(aName());
+    const name = aName();
+    const token = await tokenOf(name);
     const changed = await api.call('PATCH /me', { token, json: { locale: 'ko-KR' } });
     expect([changed.status, changed.body.locale]).toEqual([200, 'ko-KR']);
     for (const line of ['GET /reservations', 'GET /purchases', 'GET /notifications', 'GET /me/sessions']) {
       expect([line, (await api.call(line, { token })).body.items]).toEqual([line, []]);
     }
-    expect((await api.call('GET /me/export', { token })).body.profile).toEqual(changed.body);
+    const { profile, externalId } = (await api.call('GET /me/export', { token })).body;
+    expect([profile, externalId]).toEqual([changed.body, `${shop.issuer}|${name}`]);
   });
 
   test('is told that the rest is for accounts of our own, and changes nothing', async () => {
@@ -402,6 +404,19 @@ describe('the WebSocket', () => {
     expect(await say(await tokenOf(name))).toEqual({ type: 'authenticated' });
     expect(await say(await tokenOf(aName()))).toMatchObject({ refused: 'forbidden' });
     expect(await say((await shop.signIn(name)).idToken)).toMatchObject({ refused: 'token_not_accepted' });
+  });
+
+  test('ends when its account is deleted', async () => {
+    const [name, connectionId] = [aName(), newId()];
+    const token = await tokenOf(name);
+    await connect(connectionId, token);
+    const verify = await openVerify(deps, outsideCaller);
+    const ping = () => listen(deps, verify, connectionId, { action: 'ping' });
+    expect(await ping()).toEqual({ type: 'pong' });
+    expect((await api.call('POST /me/deletion', { token, json: { password } })).status).toBe(401);
+    expect(await ping()).toEqual({ type: 'pong' });
+    expect((await api.call('POST /me/deletion', { token, json: {} })).status).toBe(204);
+    expect(await ping()).not.toEqual({ type: 'pong' });
   });
 
   test('is not opened with another token of the issuer', async () => {
