@@ -71,15 +71,16 @@ export async function claimDueMails(tx: Tx, nowMs: number, diesAtMs: number, lim
   }));
 }
 
-/** Writes what came of an attempt. */
+/** Writes what came of an attempt. An address is kept for as long as there may be another one: it may be nobody's here, or no longer. */
 export async function noteMail(
   sql: Sql,
   { id, state, dueAtMs, error }: { id: string; state: MailState; dueAtMs: number; error: string | null },
 ): Promise<void> {
-  await sql.change("UPDATE mails SET state = ?, due_at_ms = ?, last_error = ? WHERE id = ? AND state = 'due'", [
-    ...[state, dueAtMs, error],
-    toBytes(id),
-  ]);
+  await sql.change(
+    `UPDATE mails SET state = ?, due_at_ms = ?, last_error = ?, address = IF(? = 'due', address, NULL)
+     WHERE id = ? AND state = 'due'`,
+    [state, dueAtMs, error, state, toBytes(id)],
+  );
 }
 
 /** Forgets all mails of a customer, those included that were not sent. */

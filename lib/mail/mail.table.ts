@@ -14,6 +14,7 @@ export const mails = mysqlTable(
     kind: varchar('kind', { length: 48 }).notNull(),
     /** Whom it is for; null if only the address is known. */
     customerId: id('customer_id'),
+    /** To where, if only that is known; null once the mail is no longer due. */
     address: varchar('address', { length: 254 }),
     facts: json('facts').$type<Record<string, unknown>>().notNull(),
     state: mysqlEnum('state', mailStates).notNull(),

@@ -348,6 +348,39 @@ describe('deleting an account', () => {
     expect((await register(email)).customerId).not.toBe(customerId);
   });
 
+  /** Where the database has this text, by table and column. */
+  async function placesOf(text: string): Promise<string[]> {
+    const columns = await deps.db.rows<{ place: string }>(
+      `SELECT CONCAT(TABLE_NAME, '.', COLUMN_NAME) AS place FROM information_schema.COLUMNS
+       WHERE TABLE_SCHEMA = DATABASE() AND DATA_TYPE IN ('char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext', 'json')
+       ORDER BY place`,
+    );
+    const places: string[] = [];
+    for (const { place } of columns) {
+      const [table, column] = place.split('.');
+      const found = await deps.db.rows(`SELECT 1 FROM ${table} WHERE ${column} LIKE ? LIMIT 1`, [`%${text}%`]);
+      if (found.length > 0) places.push(place);
+    }
+    return places;
+  }
+
+  test('leaves who it was in no table, but what operators did to it in the trail', async () => {
+    const { email, token, customerId } = await verified();
+    await passwordCode(email);
+    await register(email, another);
+    const externalId = `member-${newId()}`;
+    const named = `POST /ops/customers/${customerId}/external-id`;
+    expect((await api.call(named, { token: await api.operator(), json: { externalId } })).status).toBe(200);
+    expect(await placesOf(email)).toEqual(['customers.email']);
+    expect(await placesOf(externalId)).toContain('customers.external_id');
+    const remove = (secret: string, by: string) =>
+      api.call('POST /me/deletion', { token: by, json: { password: secret } });
+    expect((await remove(password, token)).status).toBe(204);
+    expect((await remove(another, (await signIn(email, another)).body.accessToken)).status).toBe(204);
+    expect(await placesOf(email)).toEqual([]);
+    expect(await placesOf(externalId)).toEqual(['operator_acts.after_json', 'operator_acts.asked']);
+  });
+
   test('is not for who runs sales', async () => {
     const token = await api.operator('admin');
     expect(codeOf(await api.call('POST /me/deletion', { token, json: { password } }))).toBe('illegal_state');
