@@ -99,9 +99,9 @@ export async function openVerify(deps: Deps, outsideCaller: OutsideCaller): Prom
   return async (token) => (await tokens.verify(token)) ?? outsideCaller(deps, token);
 }
 
-/** What comes as a bearer token. The name of a scheme is written in any case (RFC 9110, section 11.1). */
+/** What comes as a bearer token. The name of a scheme is written in any case, with a space or several after it (RFC 9110, section 11). */
 function bearerOf(authorization = ''): string {
-  return /^bearer /i.test(authorization) ? authorization.slice('Bearer '.length) : '';
+  return /^bearer +(.+)$/i.exec(authorization)?.[1] ?? '';
 }
 
 /**

@@ -295,7 +295,7 @@ describe('addresses, keys and callers that are refused', () => {
     expect(received).toBeUndefined();
   });
 
-  test.each(['bearer', 'BEARER'])('a scheme that is written %s is understood', async (scheme) => {
+  test.each(['bearer', 'BEARER', 'Bearer  '])('a scheme that is written "%s" is understood', async (scheme) => {
     expect((await send({ headers: { authorization: `${scheme} ${customer}` } })).status).toBe(201);
   });
 
