@@ -80,7 +80,11 @@ export async function takeAll(redis: RedisClient, attempts: readonly (readonly B
   await redisReady(redis, redisCommandTimeoutMs);
   const waits = (await redis.guarded(() => takeScript.run(redis, names, sizes))) as number[];
   let place = 0;
-  return attempts.map((buckets) => emptyOf(buckets, waits.slice(place, (place += buckets.length))));
+  return attempts.map((buckets) => {
+    const first = place;
+    place += buckets.length;
+    return emptyOf(buckets, waits.slice(first, place));
+  });
 }
 
 /**
