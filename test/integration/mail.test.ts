@@ -7,7 +7,7 @@ import { recordMails } from '#notification/mail-notices.ts';
 import { sendMails } from '#notification/send-mails.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import { type CustomerId, toBytes } from '#platform/kernel/ids.ts';
-import { connectionsAtOnce } from '#platform/mail/smtp.ts';
+import { connectionsAtOnce, openMailer } from '#platform/mail/smtp.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Api, openApi } from '../support/api.ts';
@@ -169,6 +169,19 @@ describe('a mail server', () => {
     await consume(later(attemptDiesAfterMs));
     expect([mailing.to(now.email).length, mailing.to(never.email).length]).toEqual([1, 0]);
     expect(await stateOf(now.customerId)).toMatchObject([{ state: 'sent', attempts: 2 }]);
+  });
+
+  test.each([451, 550])('that answers %i and names whom it does not take leaves no name in the log', async (code) => {
+    mailing.server.answers((to) => ({ code, message: `<${to}> is not taken` }));
+    const run = openMailer(bed.registry['secret/mail-url'] ?? '').open();
+    const sent = { to: 'ada@example.com', subject: 'News', text: 'News', messageId: 'one@holdfast' };
+    const error: Error = await run.send(sent).then(
+      () => new Error('it was taken'),
+      (thrown) => thrown,
+    );
+    run.close();
+    expect(error.cause).toMatchObject({ code: 'EENVELOPE', responseCode: code });
+    expect(`${error.message} ${error.stack}`).not.toContain('ada@');
   });
 
   test('that is gone fails no event, and is left alone for a while', async () => {

@@ -71,7 +71,7 @@ export function openMailer(address: string): Mailer {
           try {
             await pool.sendMail({ from, ...mail, messageId: `<${messageId}>`, headers, signal });
           } catch (error) {
-            throw isForGood(error) ? new MailRefused(error) : error;
+            throw isForGood(error) ? new MailRefused(error) : notTaken(error);
           }
         },
         close: () => pool.close({ force: true }),
@@ -87,6 +87,13 @@ const unsubscribing = (url: string) => ({
   'list-unsubscribe': `<${url}>`,
   'list-unsubscribe-post': 'List-Unsubscribe=One-Click',
 });
+
+/** What a server says of a mail often names its recipient, who belongs in no log. */
+function notTaken(error: unknown): Error {
+  const { responseCode } = error as { responseCode?: unknown };
+  const said = responseCode === undefined ? 'nothing' : String(responseCode);
+  return new Error(`the mail was not taken, the server said ${said}`, { cause: error });
+}
 
 /** Whether the server refused this mail itself; a refused sign-in says nothing about the mail. */
 function isForGood(error: unknown): boolean {
