@@ -160,7 +160,8 @@ export function tableOf(kept: KeptScale | undefined): string {
     return [
       ...[name, shown(largest.size), `${shown(largest.perSecond)} ${unit}`, `${shown(largest.cpuUsPerRow)} µs`],
       reference ? `${shown(rounded(largest.cpuUsPerRow / reference.cpuUsPerRow))}×` : '',
-      ...(heldMs > 0 ? [`${shown(heldMs)} (${shown(heldMedianMs)}) ms`, `${shown(diskMs)} ms`] : ['', '']),
+      heldMs > 0 ? `${shown(heldMs)} (${shown(heldMedianMs)}) ms` : '',
+      heldMs > 0 && diskMs !== undefined ? `${shown(diskMs)} ms` : '',
       told,
       `${shown(largest.peakMib)} MiB`,
       purchasesP99Ms === null ? '' : `${shown(purchasesP99Ms)} (${shown(purchasesAloneP99Ms)}) ms`,

@@ -32,8 +32,8 @@ export interface ShownSize extends Omit<ScaleFigures, 'told' | 'cpuMs' | 'server
   readonly cpuUsPerRow: number;
   /** Of purchases in the other sale meanwhile; null if they were too few. */
   readonly purchasesP99Ms: number | null;
-  /** The longest that the disk took to sync a block meanwhile. */
-  readonly diskMs: number;
+  /** The longest that the disk took to sync a block meanwhile; not known of figures that were kept before it was looked at. */
+  readonly diskMs?: number;
   /** Of purchases right before it and right after. */
   readonly purchasesAloneP99Ms: number;
   readonly purchases: number;
@@ -102,7 +102,7 @@ export function lineOf(name: string, unit: string, one: ShownSize): string {
   return (
     `  ${name}, ${size.toLocaleString('en-US')}: ${rounded(perSecond)} ${unit}, ${rounded(cpuUsPerRow)} µs of processors each, ` +
     `waited for a processor ${rounded(100 * waitedShare)} % of the time, ` +
-    `sale held ${rounded(heldMs)} ms (median ${rounded(heldMedianMs)}; the disk ${rounded(diskMs)}), peak ${rounded(peakMib)} MiB${told}${other}${said.join('')}`
+    `sale held ${rounded(heldMs)} ms (median ${rounded(heldMedianMs)}; the disk ${rounded(diskMs ?? 0)}), peak ${rounded(peakMib)} MiB${told}${other}${said.join('')}`
   );
 }
 
