@@ -2,40 +2,25 @@
  * The HTTP API as the pages call it: the client of the API, with tokens that renew themselves for all tabs, and answers that
  * say the time.
  */
-import { type Http, openHttp } from '#client/http.ts';
+import { dataOf, type Http, openHttp } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';
 import { deviceTokenFor, keepDeviceToken } from './devices.ts';
 import { createServerClock, type ServerClock } from './server-clock.ts';
 import { byWebLocks, openSession, ownerOf, type Renewal, sessionKey, type Tokens } from './session.ts';
-import type { Me } from './types.ts';
+import type { Me, Page } from './types.ts';
 import { prove } from './work.ts';
 
-export interface RequestOptions {
-  body?: object | string | Blob | undefined;
-  type?: string | undefined;
-  /** The Idempotency-Key. */
-  key?: string | undefined;
-  anonymous?: boolean | undefined;
-  /** How a good answer is read, if it is not JSON. */
-  read?: ((response: Response) => Promise<unknown>) | undefined;
+/** What a list is asked for page after page. */
+export interface PageQuery {
+  limit: number;
+  cursor?: string;
 }
 
-/** A part of a file, and the cursor of the next. */
-export interface FilePart {
-  readonly blob: Blob;
-  readonly next: string | null;
-}
-
-export interface Api extends Pick<Http, 'http'> {
+export interface Api extends Http {
   readonly clock: ServerClock;
-  get<T>(path: string, options?: RequestOptions): Promise<T>;
-  file(path: string): Promise<FilePart>;
-  post<T>(path: string, body?: RequestOptions['body'], options?: RequestOptions): Promise<T>;
-  patch<T>(path: string, body: object): Promise<T>;
-  delete<T>(path: string): Promise<T>;
-  /** All items of a list, page after page, up to a limit. */
-  all<T>(path: string, limit?: number): Promise<T[]>;
+  /** The same calls without an access token, for whoever has no account or does not get into it. */
+  readonly anybody: Http['http'];
   register(name: string, email: string, password: string, locale?: string): Promise<Me>;
   signIn(email: string, password: string): Promise<Me>;
   /** Who is signed in on this browser, if anybody is. */
@@ -72,7 +57,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     pause,
     async refresh(refreshToken): Promise<Renewal> {
       try {
-        return await request<Tokens>('POST', '/auth/refresh', { body: { refreshToken }, anonymous: true });
+        return await dataOf(anybody.http.POST('/auth/refresh', { body: { refreshToken } }));
       } catch (problem) {
         if (problem instanceof Problem && problem.status === 401) return 'refused';
         throw problem;
@@ -116,32 +101,18 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     },
   });
 
-  async function request<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
-    const { body, type = 'application/json', key, anonymous, read = readJson } = options;
-    const asIs = typeof body === 'string' || body instanceof Blob;
-    const response = await (anonymous ? anybody : somebody).send(path, {
-      method,
-      headers: {
-        ...(body === undefined ? {} : { 'content-type': type }),
-        ...(key ? { 'idempotency-key': key } : {}),
-      },
-      ...(body === undefined ? {} : { body: asIs ? body : JSON.stringify(body) }),
-    });
-    return (await read(response)) as T;
-  }
-
   /** Keeps a session that has just been opened, and says whose it is. */
   async function enter(email: string, tokens: Tokens & { deviceToken?: string }): Promise<Me> {
     session.keep(tokens);
     if (tokens.deviceToken) keepDeviceToken(localStorage, email, tokens.deviceToken);
-    const me = await request<Me>('GET', '/me');
+    const me = await dataOf(somebody.http.GET('/me'));
     told(me);
     return me;
   }
 
   async function resume(): Promise<Me | undefined> {
     if (!session.stored()) return undefined;
-    const me = await request<Me>('GET', '/me').catch((problem: unknown) => {
+    const me = await dataOf(somebody.http.GET('/me')).catch((problem: unknown) => {
       if (problem instanceof Problem && problem.status === 401) return undefined;
       throw problem;
     });
@@ -151,35 +122,17 @@ export function openApi(base: string, { onSession = () => undefined, language }:
 
   return {
     clock,
-    http: somebody.http,
-    get: (path, options) => request('GET', path, options),
-    post: (path, body, options) => request('POST', path, { body, ...options }),
-    file: (path) => request('GET', path, { read: readFile }),
-    patch: (path, body) => request('PATCH', path, { body }),
-    delete: (path) => request('DELETE', path),
-    async all<T>(path: string, limit = 500) {
-      const items: T[] = [];
-      let cursor: string | null = null;
-      do {
-        const query: URLSearchParams = new URLSearchParams({ limit: '100', ...(cursor ? { cursor } : {}) });
-        const page: { items: T[]; nextCursor: string | null } = await request(
-          'GET',
-          `${path}${path.includes('?') ? '&' : '?'}${query}`,
-        );
-        items.push(...page.items);
-        cursor = page.nextCursor;
-      } while (cursor && items.length < limit);
-      return items;
-    },
+    ...somebody,
+    anybody: anybody.http,
     async register(name, email, password, locale) {
       const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
       const body = { name, email, password, timeZone, ...(locale ? { locale } : {}) };
-      return enter(email, await request('POST', '/auth/register', { body, anonymous: true }));
+      return enter(email, await dataOf(anybody.http.POST('/auth/register', { body })));
     },
     async signIn(email, password) {
       const deviceToken = deviceTokenFor(localStorage, email);
       const body = { email, password, ...(deviceToken ? { deviceToken } : {}) };
-      return enter(email, await request('POST', '/auth/login', { body, anonymous: true }));
+      return enter(email, await dataOf(anybody.http.POST('/auth/login', { body })));
     },
     resume,
     async signOut() {
@@ -188,7 +141,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
       told(undefined);
       if (!tokens) return;
       const body = { refreshToken: tokens.refreshToken };
-      await request('POST', '/auth/logout', { body, anonymous: true }).catch(() => undefined);
+      await anybody.http.POST('/auth/logout', { body }).catch(() => undefined);
     },
     token: () => session.token(),
     async renew() {
@@ -197,17 +150,17 @@ export function openApi(base: string, { onSession = () => undefined, language }:
   };
 }
 
-/** Reads what was answered; an answer may have nothing to say. */
-async function readJson(response: Response): Promise<unknown> {
-  const text = await response.text();
-  return text === '' ? undefined : JSON.parse(text);
+/** All items of a list, page after page, up to a limit. */
+export async function allOf<T>(read: (query: PageQuery) => Promise<Page<T>>, atMost = 500): Promise<T[]> {
+  const items: T[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Page<T> = await read({ limit: 100, ...(cursor === null ? {} : { cursor }) });
+    items.push(...page.items);
+    cursor = page.nextCursor;
+  } while (cursor !== null && items.length < atMost);
+  return items;
 }
-
-/** Reads a part of a file: a blob, since text would lose the byte order mark. */
-const readFile = async (response: Response): Promise<FilePart> => ({
-  blob: await response.blob(),
-  next: response.headers.get('x-next-cursor'),
-});
 
 /** What the pages are told about where everything is. */
 export interface PageConfig {

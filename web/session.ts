@@ -8,11 +8,10 @@
  * - a renewal whose answer is lost is repeated with the same token while the server still knows the answer.
  */
 import type { Exclusively, Store } from '#client/intents.ts';
+import type { components } from '#client/schema.ts';
 
-export interface Tokens {
-  accessToken: string;
-  refreshToken: string;
-}
+/** What is kept of a session that the API has opened. */
+export type Tokens = Pick<components['schemas']['Session'], 'accessToken' | 'refreshToken'>;
 
 /** What a renewal may end with besides new tokens. */
 export type Renewal = Tokens | 'refused';

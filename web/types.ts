@@ -1,38 +1,47 @@
 /** What the API answers, as its document describes it: the types of the client. */
 
 import type { RowError } from '#catalog/product.shapes.ts';
-import type { components } from '#client/schema.ts';
-import type { ListName } from '#operations/look-up.shapes.ts';
+import type { components, operations } from '#client/schema.ts';
 
 type Schemas = components['schemas'];
 
-export type { ListName, RowError };
-export type ActView = Schemas['OperatorAct'];
+export type { RowError };
+/** What the acts of operators are searched by. */
+export type ActsQuery = Omit<NonNullable<operations['list-acts']['parameters']['query']>, 'limit' | 'cursor'>;
 export type ApiKeyView = Schemas['ApiKey'];
 export type ApiKeyWithSecret = Schemas['ApiKeyWithSecret'];
 export type DeliveryView = Schemas['WebhookDelivery'];
 export type DeliveryWithBody = Schemas['WebhookDeliveryWithBody'];
 export type DisputeView = Schemas['Dispute'];
 export type EndpointView = Schemas['WebhookEndpoint'];
+export type EndpointWithSecret = Schemas['WebhookEndpointWithSecret'];
 export type FailedRefund = Schemas['FailedRefund'];
 export type FoundCustomer = Schemas['FoundCustomer'];
 export type FoundPurchase = Schemas['FoundPurchase'];
 export type FoundReservation = Schemas['FoundReservation'];
 export type Health = Schemas['Health'];
+export type Imported = Schemas['Imported'];
 export type JobView = Schemas['SaleJob'];
+/** A list of a sale, and what it is searched by. */
+export type ListName = operations['export-list']['parameters']['path']['list'];
+export type ListQuery = NonNullable<operations['export-list']['parameters']['query']>;
 export type Me = Schemas['Me'];
+export type NewProduct = Schemas['NewProduct'];
+export type NewPicture = Schemas['NewPicture'];
+export type NewSale = Schemas['NewSale'];
 export type Notification = Schemas['Notification'];
-export type OperatorView = Schemas['Operator'];
 export type OwnSession = Schemas['OwnSession'];
 export type PictureUpload = Schemas['PictureUpload'];
 export type Product = Schemas['Product'];
 export type PurchaseAccepted = Schemas['PurchaseAccepted'];
 export type PurchaseView = Schemas['Purchase'];
-export type ReconciliationView = Schemas['Reconciliation'];
 export type Reconciliations = Schemas['Reconciliations'];
 export type RedeliveryView = Schemas['WebhookRedelivery'];
+export type RefundRequest = Schemas['RefundRequest'];
 export type ReservationAccepted = Schemas['ReservationAccepted'];
 export type ReservationView = Schemas['Reservation'];
+export type Reschedule = Schemas['Reschedule'];
+export type SaleChange = Schemas['SaleChange'];
 export type SaleMove = Schemas['Rescheduled'];
 export type SaleOverview = Schemas['SaleOverview'];
 export type SaleReport = Schemas['SaleReport'];

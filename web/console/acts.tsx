@@ -1,7 +1,8 @@
 /** What operators did: all of it, or what concerns one thing. */
 import { useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import { Act } from '../parts.tsx';
-import type { ActView } from '../types.ts';
+import type { ActsQuery } from '../types.ts';
 import { Failed, Form, ListEnd, Submit, Table, TextField, Title, useConsole, Waiting } from './parts.tsx';
 import { usePages } from './reads.ts';
 
@@ -9,11 +10,10 @@ export function ActsPage() {
   const store = useConsole();
   const { acts, ask } = store.words.console;
   const [typed, setTyped] = useState({ subjectId: '', operatorId: '' });
-  const [sent, setSent] = useState('');
+  const [sent, setSent] = useState<ActsQuery>({});
   const submit = () => {
-    const query = new URLSearchParams();
-    for (const [name, value] of Object.entries(typed)) if (value.trim()) query.set(name, value.trim());
-    setSent(query.toString());
+    const [subjectId, operatorId] = [typed.subjectId.trim(), typed.operatorId.trim()];
+    setSent({ ...(subjectId ? { subjectId } : {}), ...(operatorId ? { operatorId } : {}) });
   };
   return (
     <>
@@ -38,7 +38,11 @@ export function ActsPage() {
             <Act
               class="quiet"
               busy={store.busy.has('save:acts')}
-              onAct={() => void store.save('acts', '/ops/acts/export')}
+              onAct={() =>
+                void store.save('acts', (query) =>
+                  store.api.http.GET('/ops/acts/export', { params: { query }, parseAs: 'blob' }),
+                )
+              }
             >
               {ask.csv}
             </Act>
@@ -52,14 +56,16 @@ export function ActsPage() {
 
 /** What was done about one thing. */
 export function ActsOf({ subjectId }: { subjectId: string }) {
-  return <List query={`subjectId=${subjectId}`} />;
+  return <List query={{ subjectId }} />;
 }
 
-function List({ query }: { query: string }) {
+function List({ query }: { query: ActsQuery }) {
   const store = useConsole();
   const { words, format } = store;
   const { acts } = words.console;
-  const pages = usePages<ActView>(`/ops/acts${query && `?${query}`}`);
+  const pages = usePages(JSON.stringify(query), (page) =>
+    dataOf(store.api.http.GET('/ops/acts', { params: { query: { ...query, ...page } } })),
+  );
   if (pages.state === 'loading') return <Waiting />;
   if (pages.state === 'failed') {
     return <Failed text={store.problemText(pages.problem)} onRetry={() => void pages.again()} />;

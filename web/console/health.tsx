@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { dataOf } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
 import { Act, Badge } from '../parts.tsx';
-import type { Health, Reconciliations, ReconciliationView } from '../types.ts';
+import type { Health, Reconciliations } from '../types.ts';
 import { Breakers } from './inside.tsx';
 import { Failed, Table, Title, useConsole, Waiting } from './parts.tsx';
 import { lookMs, useRead } from './reads.ts';
@@ -28,7 +28,7 @@ function Parts() {
     'health',
     async (): Promise<Shown> => {
       try {
-        return await api.get<Health>('/health');
+        return await dataOf(api.http.GET('/health'));
       } catch (error) {
         // It answers even if reservations cannot be taken, and says what is missing.
         if (error instanceof Problem && error.status === 503) return { ...(error.body as object), status: 'down' };
@@ -98,10 +98,8 @@ function Dead() {
   const redrive = (queue: string, messageIds: string[] | 'all', count: number) =>
     store.act(`redrive:${queue}`, async () => {
       if (!(await store.sure(health.askBack(format.number(count), queue), health.back))) return;
-      const { redriven, remaining } = await store.post<{ redriven: number; remaining: number }>(
-        '/ops/dead-letters/redrive',
-        { queue, messageIds },
-      );
+      const body = { queue, messageIds };
+      const { redriven, remaining } = await dataOf(api.http.POST('/ops/dead-letters/redrive', { body }));
       store.say('good', health.sentBack(format.number(redriven), format.number(remaining)));
       await again();
     });
@@ -198,7 +196,7 @@ function Reconcile() {
   );
   const begin = () =>
     store.act('reconcile', async () => {
-      await store.post<ReconciliationView>('/ops/reconcile', {});
+      await api.http.POST('/ops/reconcile', { body: {} });
       setRunning(true);
       await again();
     });

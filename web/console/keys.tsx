@@ -1,5 +1,6 @@
 /** API keys: with which the shop's own programs call, what each may do, and until when. Only admins see this. */
 import { useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import { type Scope, scopes } from '#platform/security/scopes.ts';
 import { Act, Badge, Name } from '../parts.tsx';
 import type { ApiKeyView, ApiKeyWithSecret } from '../types.ts';
@@ -16,7 +17,9 @@ export function KeysPage() {
   const store = useConsole();
   const { words } = store;
   const { keys: text } = words.console;
-  const pages = usePages<ApiKeyView>(store.may('admin') ? '/ops/api-keys' : undefined);
+  const pages = usePages(store.may('admin') ? 'api-keys' : undefined, (query) =>
+    dataOf(store.api.http.GET('/ops/api-keys', { params: { query } })),
+  );
   const [shown, setShown] = useState<string>();
   if (!store.may('admin')) {
     return (
@@ -73,8 +76,8 @@ function NewKey({ onMade }: { onMade: (made: ApiKeyWithSecret) => void }) {
     setProblems(found);
     if (expires.problem !== undefined || Object.keys(found).length > 0) return;
     void store.act('key', async () => {
-      const body = { name: name.trim(), scopes: chosen, expiresInDays: expires.value };
-      onMade(await store.post<ApiKeyWithSecret>('/ops/api-keys', body));
+      const body = { name: name.trim(), scopes: [...chosen], expiresInDays: expires.value };
+      onMade(await dataOf(store.api.http.POST('/ops/api-keys', { body })));
       setName('');
       setChosen([]);
     });
@@ -142,13 +145,14 @@ function Keys({ pages, onRotated }: { pages: Pages<ApiKeyView>; onRotated: (key:
       ]);
       if (!choice) return;
       const body = { overlapSeconds: choice === 'day' ? daySeconds : 0 };
-      onRotated(await store.post<ApiKeyWithSecret>(`/ops/api-keys/${keyId}/secret`, body));
+      const params = { path: { keyId } };
+      onRotated(await dataOf(store.api.http.POST('/ops/api-keys/{keyId}/secret', { params, body })));
     });
   const revoke = ({ keyId, name, lastUsedAt }: ApiKeyView) =>
     act(keyId, async () => {
       const used = lastUsedAt === null ? text.unused : text.usedAt(format.time(lastUsedAt));
       if (!(await store.sure(text.askRevoke(name), text.revoke, [used]))) return;
-      await store.api.delete(`/ops/api-keys/${keyId}`);
+      await store.api.http.DELETE('/ops/api-keys/{keyId}', { params: { path: { keyId } } });
       store.say('good', text.revoked);
     });
   return (

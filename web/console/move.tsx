@@ -1,7 +1,8 @@
 /** Moving a sale: a preview says what would happen to whom, and its confirmation makes that very move. */
 import { useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
-import type { SaleMove, SaleView } from '../types.ts';
+import type { Reschedule, SaleView } from '../types.ts';
 import { TimeField } from './fields.tsx';
 import { Form, SelectField, Submit, TextField, useConsole, wholeOf } from './parts.tsx';
 import { problemsOfTimes } from './sale-form.tsx';
@@ -28,7 +29,7 @@ export function MoveForm({ sale }: { sale: SaleView }) {
   });
   const [problems, setProblems] = useState<Partial<Record<TimeName | 'minutes', string>>>({});
 
-  function request(): object | undefined {
+  function request(): Reschedule | undefined {
     if (how === 'by') {
       const whole = wholeOf(minutes, { least: -mostMinutes, most: mostMinutes }, words, format);
       const problem = whole.problem !== undefined ? whole.problem : whole.value === 0 ? field.badNumber : undefined;
@@ -49,9 +50,10 @@ export function MoveForm({ sale }: { sale: SaleView }) {
   function submit(): void {
     const wanted = request();
     if (!wanted) return;
-    const path = `/sales/${sale.saleId}/reschedule`;
+    const params = { path: { saleId: sale.saleId } };
+    const send = (body: Reschedule) => dataOf(store.api.http.POST('/sales/{saleId}/reschedule', { params, body }));
     void store.act('move', async () => {
-      const preview = await store.api.post<SaleMove>(path, { ...wanted, dryRun: true });
+      const preview = await send({ ...wanted, dryRun: true });
       if (preview.confirmation === null) return store.say('good', move.nothing);
       const { dangers, concerned } = preview;
       const facts = [
@@ -66,7 +68,7 @@ export function MoveForm({ sale }: { sale: SaleView }) {
       if ((await store.ask(move.ask(sale.name), [choice], facts)) !== 'yes') return;
       const { confirmation } = preview;
       try {
-        store.take((await store.post<SaleMove>(path, { ...wanted, confirmation })).sale);
+        store.take((await send({ ...wanted, confirmation })).sale);
       } catch (problem) {
         if (!(problem instanceof Problem) || problem.code !== 'confirmation_required') throw problem;
         return store.say('bad', move.again);

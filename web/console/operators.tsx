@@ -1,8 +1,8 @@
 /** Who has which role; only admins see this. */
 import { useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import type { Role } from '#platform/security/roles.ts';
 import { Act, Name } from '../parts.tsx';
-import type { OperatorView } from '../types.ts';
 import { Failed, Form, ListEnd, SelectField, Submit, Table, TextField, Title, useConsole, Waiting } from './parts.tsx';
 import { usePages } from './reads.ts';
 
@@ -12,7 +12,10 @@ export function OperatorsPage() {
   const store = useConsole();
   const { words } = store;
   const { operators: text, role: roleWords, list } = words.console;
-  const pages = usePages<OperatorView>(store.may('admin') ? '/ops/operators' : undefined);
+  const { http } = store.api;
+  const pages = usePages(store.may('admin') ? 'operators' : undefined, (query) =>
+    dataOf(http.GET('/ops/operators', { params: { query } })),
+  );
   const [account, setAccount] = useState('');
   const [role, setRole] = useState<(typeof given)[number]>('viewer');
   const [problem, setProblem] = useState<string>();
@@ -31,7 +34,7 @@ export function OperatorsPage() {
       `role:${customerId}`,
       async () => {
         if (!(await store.sure(question, to === 'customer' ? text.take : text.go))) return;
-        await store.post<OperatorView>('/ops/operators', { customerId, role: to });
+        await http.POST('/ops/operators', { body: { customerId, role: to } });
         store.say('good', text.done);
         setAccount('');
         await pages.again();

@@ -1,6 +1,7 @@
 /** Payments that wait for an operator: disputes, and refunds that the provider refused. */
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import { Act, Choices, Dialog } from '../parts.tsx';
 import type { DisputeView, FailedRefund } from '../types.ts';
 import { MoneyField, useAmount } from './fields.tsx';
@@ -36,7 +37,7 @@ function Disputes() {
   const store = useConsole();
   const { words, format } = store;
   const { payments, list } = words.console;
-  const pages = usePages<DisputeView>('/ops/disputes');
+  const pages = usePages('disputes', (query) => dataOf(store.api.http.GET('/ops/disputes', { params: { query } })));
   const [deciding, setDeciding] = useState<DisputeView>();
   const told = ({ told: { amountMinor, currency } }: DisputeView) => {
     if (amountMinor === null) return payments.everything;
@@ -107,7 +108,8 @@ function DisputeDialog({ dispute, onDone }: { dispute: DisputeView; onDone: (dec
     if (amount?.problem !== undefined) return;
     const given = amount ? { amountMinor: amount.amountMinor } : {};
     void store.act('dispute', async () => {
-      await store.post(`/purchases/${purchaseId}/dispute`, { decision, ...(refund ? { refund, ...given } : {}) });
+      const body = { decision, ...(refund ? { refund, ...given } : {}) };
+      await store.api.http.POST('/purchases/{purchaseId}/dispute', { params: { path: { purchaseId } }, body });
       store.say('good', payments.decided);
       onDone(true);
     });
@@ -144,13 +146,14 @@ function FailedRefunds() {
   const store = useConsole();
   const { words, format } = store;
   const { payments, list } = words.console;
-  const pages = usePages<FailedRefund>('/ops/failed-refunds');
+  const { http } = store.api;
+  const pages = usePages('failed-refunds', (query) => dataOf(http.GET('/ops/failed-refunds', { params: { query } })));
   const settle = ({ purchaseId, amount }: FailedRefund, how: 'retry' | 'waive') =>
     store.act(`failed:${purchaseId}`, async () => {
       const question = (how === 'retry' ? payments.askRetry : payments.askWaive)(format.money(amount));
       if (!(await store.sure(question, payments[how]))) return;
-      const body = how === 'retry' ? { retryFailed: true } : { waiveFailed: true };
-      await store.post(`/purchases/${purchaseId}/refund`, body);
+      const body = how === 'retry' ? ({ retryFailed: true } as const) : ({ waiveFailed: true } as const);
+      await http.POST('/purchases/{purchaseId}/refund', { params: { path: { purchaseId } }, body });
       store.say('good', how === 'retry' ? payments.again : payments.waived);
       await pages.again();
     });

@@ -1,7 +1,9 @@
 /** Who has what in a sale: its reservations, purchases and customers, as lists to search and as files to take along. */
 import { useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
+import type { Api, PageQuery } from '../api.ts';
 import { Act, Badge, Choices, Dialog, Name } from '../parts.tsx';
-import type { FoundCustomer, FoundPurchase, FoundReservation, ListName } from '../types.ts';
+import type { FoundCustomer, FoundPurchase, FoundReservation, ListName, ListQuery, Page } from '../types.ts';
 import { TimeField } from './fields.tsx';
 import {
   type Column,
@@ -20,7 +22,7 @@ import { momentOf, type TypedTime } from './times.ts';
 
 interface Filters {
   list: ListName;
-  state: string;
+  state: NonNullable<ListQuery['state']> | '';
   email: string;
   customerExternalId: string;
   externalId: string;
@@ -35,31 +37,34 @@ const nothing: Filters = {
 };
 
 /** What is asked of the API. Undefined if a time is none. */
-function queryOf({ state, from, to, ...texts }: Filters, zone: string): string | undefined {
-  const query = new URLSearchParams();
-  if (state) query.set('state', state);
+function queryOf({ state, from, to, ...texts }: Filters, zone: string): ListQuery | undefined {
+  const query: ListQuery = state ? { state } : {};
   for (const name of ['email', 'customerExternalId', 'externalId', 'reference'] as const) {
     const value = texts[name].trim();
-    if (value) query.set(name, value);
+    if (value) query[name] = value;
   }
-  for (const [name, typed] of Object.entries({ from, to })) {
+  for (const [name, typed] of [
+    ['from', from],
+    ['to', to],
+  ] as const) {
     if (typed.local === '') continue;
     const moment = momentOf(typed, zone);
     if ('problem' in moment) return undefined;
-    query.set(name, new Date(moment.ms).toISOString());
+    query[name] = new Date(moment.ms).toISOString();
   }
-  return query.toString();
+  return query;
 }
 
 export function PeoplePage({ saleId }: { saleId: string }) {
   const store = useConsole();
-  const { words, zone } = store;
+  const { words, zone, api } = store;
   const { people, ask, time } = words.console;
   const [typed, setTyped] = useState(nothing);
-  const [sent, setSent] = useState<{ list: ListName; query: string }>({ list: 'reservations', query: '' });
+  const [sent, setSent] = useState<{ list: ListName; query: ListQuery }>({ list: 'reservations', query: {} });
   const [marked, setMarked] = useState(false);
   const set = (change: Partial<Filters>) => setTyped({ ...typed, ...change });
-  const options = Object.entries(typed.list === 'purchases' ? words.purchase.state : words.console.states);
+  const stateWords = typed.list === 'purchases' ? words.purchase.state : words.console.states;
+  const options = Object.entries(stateWords) as [NonNullable<ListQuery['state']>, string][];
   const query = queryOf(typed, zone);
   const problemOf = (value: TypedTime) => {
     if (!marked || value.local === '') return undefined;
@@ -122,7 +127,13 @@ export function PeoplePage({ saleId }: { saleId: string }) {
               onAct={() => {
                 setMarked(true);
                 if (query === undefined) return;
-                void store.save(typed.list, `/ops/sales/${saleId}/exports/${typed.list}${query && `?${query}`}`);
+                const { list } = typed;
+                void store.save(list, (next) =>
+                  api.http.GET('/ops/sales/{saleId}/exports/{list}', {
+                    params: { path: { saleId, list }, query: { ...query, ...next } },
+                    parseAs: 'blob',
+                  }),
+                );
               }}
             >
               {ask.csv}
@@ -131,16 +142,35 @@ export function PeoplePage({ saleId }: { saleId: string }) {
           <Submit busy={false}>{people.go}</Submit>
         </div>
       </Form>
-      <Found key={`${sent.list}?${sent.query}`} saleId={saleId} list={sent.list} query={sent.query} />
+      <Found key={JSON.stringify(sent)} saleId={saleId} list={sent.list} query={sent.query} />
     </section>
   );
 }
 
 type Item = FoundReservation | FoundPurchase | FoundCustomer;
 
-function Found({ saleId, list, query }: { saleId: string; list: ListName; query: string }) {
-  const { words } = useConsole();
-  const pages = usePages<Item>(`/ops/sales/${saleId}/${list}${query && `?${query}`}`);
+/** Reads a page of a list. The form offers the states of that list alone. */
+function readList(
+  http: Api['http'],
+  saleId: string,
+  list: ListName,
+  query: ListQuery & PageQuery,
+): Promise<Page<Item>> {
+  const call = { params: { path: { saleId }, query: query as typeof query & { state?: never } } };
+  switch (list) {
+    case 'reservations':
+      return dataOf(http.GET('/ops/sales/{saleId}/reservations', call));
+    case 'purchases':
+      return dataOf(http.GET('/ops/sales/{saleId}/purchases', call));
+    case 'customers':
+      return dataOf(http.GET('/ops/sales/{saleId}/customers', call));
+  }
+}
+
+function Found({ saleId, list, query }: { saleId: string; list: ListName; query: ListQuery }) {
+  const { words, api } = useConsole();
+  const name = `${saleId} ${list} ${JSON.stringify(query)}`;
+  const pages = usePages(name, (page) => readList(api.http, saleId, list, { ...query, ...page }));
   const [granting, setGranting] = useState<FoundReservation>();
   const columns = useColumns(saleId, list, setGranting);
   if (pages.state === 'loading') return <Waiting />;
@@ -297,7 +327,8 @@ function GrantDialog(props: { saleId: string; reservation: FoundReservation; onD
     void store.act(
       'grant',
       async () => {
-        await store.post(`/sales/${saleId}/grants`, { reservationId, reason: reason.trim() });
+        const body = { reservationId, reason: reason.trim() };
+        await store.api.http.POST('/sales/{saleId}/grants', { params: { path: { saleId } }, body });
         store.say('good', people.granted);
         onDone(true);
       },

@@ -1,7 +1,8 @@
 /** The pictures of a product: those it has, and bringing another. */
 import { useRef, useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import { Act, Name } from '../parts.tsx';
-import type { PictureUpload, Product } from '../types.ts';
+import type { NewPicture, PictureUpload, Product } from '../types.ts';
 import { languageOf } from '../words.ts';
 import { Field, Form, Submit, TextField, useConsole } from './parts.tsx';
 
@@ -18,7 +19,8 @@ export function Pictures({ product, onChanged }: { product: Product; onChanged: 
   const input = useRef<HTMLInputElement>(null);
   const [alt, setAlt] = useState(nothing);
   const [problems, setProblems] = useState<{ file?: string; en?: string; ko?: string }>({});
-  const path = `/products/${product.productId}/pictures`;
+  const { http } = store.api;
+  const { productId } = product;
 
   function submit(): void {
     const file = input.current?.files?.[0];
@@ -26,13 +28,18 @@ export function Pictures({ product, onChanged }: { product: Product; onChanged: 
     const found = { file: file ? undefined : text.noFile, en: missing(alt.en), ko: missing(alt.ko) };
     setProblems(found);
     if (!file || found.en || found.ko) return;
-    const announced = { type: file.type, bytes: file.size, alt: { en: alt.en.trim(), ko: alt.ko.trim() } };
+    // What the browser takes for another type is refused by the API.
+    const type = file.type as NewPicture['type'];
+    const announced = { type, bytes: file.size, alt: { en: alt.en.trim(), ko: alt.ko.trim() } };
     void store.act(
       'picture',
       async () => {
-        const { pictureId, upload } = await store.post<PictureUpload>(path, announced);
+        const call = { params: { path: { productId } }, body: announced };
+        const { pictureId, upload } = await dataOf(http.POST('/products/{productId}/pictures', call));
         await bring(upload, file);
-        await store.post(`${path}/${pictureId}/shown`);
+        await http.POST('/products/{productId}/pictures/{pictureId}/shown', {
+          params: { path: { productId, pictureId } },
+        });
         store.say('good', text.added);
         setAlt(nothing);
         if (input.current) input.current.value = '';
@@ -45,7 +52,8 @@ export function Pictures({ product, onChanged }: { product: Product; onChanged: 
   function remove(picture: Product['pictures'][number]): void {
     void store.act('picture', async () => {
       if (!(await store.sure(text.askRemove(picture.alt[language]), text.remove))) return;
-      await store.api.delete(`${path}/${picture.pictureId}`);
+      const { pictureId } = picture;
+      await http.DELETE('/products/{productId}/pictures/{pictureId}', { params: { path: { productId, pictureId } } });
       store.say('good', text.removed);
       await onChanged();
     });

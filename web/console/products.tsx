@@ -3,7 +3,7 @@ import { useRef, useState } from 'preact/hooks';
 import { dataOf } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
 import { Name } from '../parts.tsx';
-import type { Product, RowError } from '../types.ts';
+import type { Imported, NewProduct, Product, RowError } from '../types.ts';
 import { typedAmount } from './amounts.ts';
 import { MoneyField, useAmount } from './fields.tsx';
 import {
@@ -20,7 +20,7 @@ import {
   Waiting,
 } from './parts.tsx';
 import { Pictures } from './pictures.tsx';
-import { usePages, useRead } from './reads.ts';
+import { useProducts, useRead } from './reads.ts';
 
 export function ProductsPage() {
   const store = useConsole();
@@ -41,7 +41,7 @@ function Products() {
   const [search, setSearch] = useState('');
   const [drawn, setDrawn] = useState(drawnAtOnce);
   const wanted = search.trim().toLocaleLowerCase();
-  const pages = usePages<Product>('/products', { limit: 100, all: wanted !== '' });
+  const pages = useProducts(wanted !== '');
   const found = pages.items.filter(({ name, sku }) => `${name} ${sku}`.toLocaleLowerCase().includes(wanted));
   const looking = wanted !== '' && pages.more;
   return (
@@ -177,13 +177,17 @@ function ProductForm({ product }: { product?: Product }) {
     else if (amount.problem !== undefined) found.price = amount.problem;
     setProblems(found);
     if (Object.keys(found).length > 0 || amount.problem !== undefined) return;
-    const price = { amountMinor: amount.amountMinor, currency };
+    // There is such a currency, or there were no amount in it.
+    const price = { amountMinor: amount.amountMinor, currency: currency as NewProduct['price']['currency'] };
     const body = { name: typed.name.trim(), description: typed.description.trim(), price };
+    const { http } = store.api;
     void store.act('product', async () => {
       try {
         const saved = product
-          ? await store.api.patch<Product>(`/products/${product.productId}`, body)
-          : await store.post<Product>('/products', { sku: typed.sku.trim(), ...body });
+          ? await dataOf(
+              http.PATCH('/products/{productId}', { params: { path: { productId: product.productId } }, body }),
+            )
+          : await dataOf(http.POST('/products', { body: { sku: typed.sku.trim(), ...body } }));
         store.say('good', product ? words.console.ask.saved : text.created(saved.name));
         store.go('products');
       } catch (problem) {
@@ -251,12 +255,8 @@ function ProductForm({ product }: { product?: Product }) {
   );
 }
 
-interface Counts {
-  readonly created: number;
-  readonly updated: number;
-}
 /** What came of the last file. */
-type Outcome = { imported: Counts } | { rows: readonly RowError[]; problem: string };
+type Outcome = { imported: Imported } | { rows: readonly RowError[]; problem: string };
 
 function ImportForm() {
   const store = useConsole();
@@ -275,11 +275,13 @@ function ImportForm() {
     if (!file) return;
     void store.act('import', async () => {
       try {
-        const imported = await store.api.post<Counts>(`/products/import?encoding=${encoding}`, file, {
-          type: 'application/octet-stream',
-          key: crypto.randomUUID(),
+        const imported = store.api.http.POST('/products/import', {
+          params: { query: { encoding } },
+          headers: { 'content-type': 'application/octet-stream' },
+          // A file goes as the bytes that it is, which are no text in every encoding.
+          ...{ body: '', bodySerializer: () => file },
         });
-        setOutcome({ imported });
+        setOutcome({ imported: await dataOf(imported) });
       } catch (problem) {
         if (!(problem instanceof Problem)) throw problem;
         const { rows } = problem.body as { rows?: RowError[] };

@@ -1,7 +1,8 @@
 /** Who can find a sale and from when on: publishing it, taking it back, and the link of a private one. */
 import { useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import { Act, Choices, Dialog } from '../parts.tsx';
-import type { SaleOverview, SaleView } from '../types.ts';
+import type { SaleChange, SaleOverview, SaleView } from '../types.ts';
 import { TimeField } from './fields.tsx';
 import { Facts, Form, Submit, useConsole } from './parts.tsx';
 import { isPublic } from './store.ts';
@@ -17,21 +18,23 @@ export function Publication({ sale, overview }: { sale: SaleView; overview: Sale
   const isThere = isPublic(sale, store.now());
   const mayChange = store.may('operator') && sale.status !== 'cancelled';
   const busy = store.busy.has(`publish:${saleId}`);
-  const change = (body: object, said: string) =>
+  const { http } = store.api;
+  const params = { path: { saleId } };
+  const change = (body: SaleChange, said: string) =>
     store.act(`publish:${saleId}`, async () => {
-      store.take(await store.api.patch<SaleView>(`/sales/${saleId}`, body));
+      store.take(await dataOf(http.PATCH('/sales/{saleId}', { params, body })));
       store.say('good', said);
     });
   const publish = () =>
     store.act(`publish:${saleId}`, async () => {
       if (!(await store.sure(text.askPublish(sale.name), text.publish))) return;
-      store.take(await store.post<SaleView>(`/sales/${saleId}/publish`));
+      store.take(await dataOf(http.POST('/sales/{saleId}/publish', { params })));
       store.say('good', text.published);
     });
   const takeBack = () =>
     store.act(`publish:${saleId}`, async () => {
       if (!(await store.sure(text.askTakeBack(sale.name), text.takeBack))) return;
-      store.take(await store.api.patch<SaleView>(`/sales/${saleId}`, { publishAt: null }));
+      store.take(await dataOf(http.PATCH('/sales/{saleId}', { params, body: { publishAt: null } })));
       store.say('good', text.takenBack);
     });
   const anew = async () => {

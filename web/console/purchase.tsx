@@ -1,7 +1,8 @@
 /** One purchase of a sale, what was given back of it, and giving back: everything, an amount, or the price of some units. */
 import { useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import { Badge, Name } from '../parts.tsx';
-import type { FoundPurchase, FoundReservation, Page, Story } from '../types.ts';
+import type { FoundPurchase, FoundReservation, RefundRequest } from '../types.ts';
 import { MoneyField, useAmount } from './fields.tsx';
 import { Facts, Failed, Form, SelectField, Submit, Table, TextField, useConsole, Waiting, wholeOf } from './parts.tsx';
 import { lookMs, useRead } from './reads.ts';
@@ -33,11 +34,13 @@ export function PurchasePage({ saleId, purchaseId, customerId }: Props) {
   const { data, problem, again } = useRead(
     `purchase:${purchaseId}`,
     async (): Promise<Known | 'none'> => {
-      const query = `customerId=${customerId}&limit=100`;
+      const { http } = api;
+      const limit = 100;
+      const ofCustomer = { params: { path: { saleId }, query: { customerId, limit } } };
       const [purchases, reservations, story] = await Promise.all([
-        api.get<Page<FoundPurchase>>(`/ops/sales/${saleId}/purchases?${query}`),
-        api.get<Page<FoundReservation>>(`/ops/sales/${saleId}/reservations?${query}`),
-        api.get<Story>(`/ops/customers/${customerId}?limit=100`),
+        dataOf(http.GET('/ops/sales/{saleId}/purchases', ofCustomer)),
+        dataOf(http.GET('/ops/sales/{saleId}/reservations', ofCustomer)),
+        dataOf(http.GET('/ops/customers/{customerId}', { params: { path: { customerId }, query: { limit } } })),
       ]);
       const purchase = purchases.items.find((item) => item.purchaseId === purchaseId);
       if (!purchase) return 'none';
@@ -152,8 +155,8 @@ function RefundForm({ known, onDone }: { known: Known; onDone: () => Promise<voi
   const bought = reservations.filter(({ state }) => state === 'purchased');
   const who = purchase.name ?? purchase.email ?? words.console.people.gone;
 
-  function request(): { body: object | undefined; question: string } | undefined {
-    if (how === 'all') return { body: undefined, question: text.askAll(who) };
+  function request(): { body?: RefundRequest; question: string } | undefined {
+    if (how === 'all') return { question: text.askAll(who) };
     if (how === 'amount') {
       const amount = amountOf(typed, currency, left);
       setProblems(amount.problem === undefined ? {} : { amount: amount.problem });
@@ -184,7 +187,9 @@ function RefundForm({ known, onDone }: { known: Known; onDone: () => Promise<voi
       'refund',
       async () => {
         if (!(await store.sure(wanted.question, text.giveBack))) return;
-        await store.post(`/purchases/${purchaseId}/refund`, wanted.body);
+        const { body } = wanted;
+        const params = { path: { purchaseId } };
+        await store.api.http.POST('/purchases/{purchaseId}/refund', { params, ...(body ? { body } : {}) });
         store.say('good', text.refundOrdered);
         await onDone();
       },

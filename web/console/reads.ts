@@ -1,6 +1,8 @@
 /** What a page reads for itself: one thing again and again, or a list page after page. */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import type { Page, SaleOverview, SaleReport } from '../types.ts';
+import { dataOf } from '#client/http.ts';
+import type { PageQuery } from '../api.ts';
+import type { Page, Product, SaleOverview, SaleReport } from '../types.ts';
 import { useConsole } from './parts.tsx';
 import { withPart } from './report-sum.ts';
 
@@ -61,8 +63,8 @@ export const lookMs = 2_000;
 /** What a sale looks like from the inside. */
 export function useOverview(saleId: string, everyMs?: number): Read<SaleOverview> {
   const { api } = useConsole();
-  const path = `/ops/sales/${saleId}`;
-  return useRead(path, () => api.get<SaleOverview>(path), everyMs);
+  const params = { path: { saleId } };
+  return useRead(`sale:${saleId}`, () => dataOf(api.http.GET('/ops/sales/{saleId}', { params })), everyMs);
 }
 
 /**
@@ -79,13 +81,14 @@ export function useReport(saleId: string, everyMs?: number): Read<SaleReport> & 
     },
     [],
   );
-  const path = `/ops/sales/${saleId}/report`;
-  const read = useRead(path, () => readParts(), everyMs);
+  const read = useRead(`report:${saleId}`, () => readParts(), everyMs);
+  const readPart = (query: { cursor?: string }) =>
+    dataOf(api.http.GET('/ops/sales/{saleId}/report', { params: { path: { saleId }, query } }));
   async function readParts(): Promise<SaleReport> {
-    let whole = await api.get<SaleReport>(path);
+    let whole = await readPart({});
     while (whole.nextCursor !== null && isThere.current) {
       setRequests(whole.turns.reduce((sum, turn) => sum + turn.requests, 0));
-      whole = withPart(whole, await api.get<SaleReport>(`${path}?cursor=${whole.nextCursor}`));
+      whole = withPart(whole, await readPart({ cursor: whole.nextCursor }));
     }
     return whole;
   }
@@ -104,7 +107,7 @@ export interface Pages<T> {
 }
 
 interface PagesState<T> {
-  path: string | undefined;
+  name: string | undefined;
   items: readonly T[];
   cursor: string | null;
   state: Pages<T>['state'];
@@ -112,32 +115,34 @@ interface PagesState<T> {
 }
 
 /**
- * Reads a list page after page: the first by itself, the others when they are wanted, all of them with `all`. Without a
- * path nothing is read.
+ * Reads a list page after page, anew when its name changes: the first by itself, the others when they are wanted, all of them
+ * with `all`. Without a name nothing is read.
  */
-export function usePages<T>(path: string | undefined, { limit = 50, all = false } = {}): Pages<T> {
-  const { api } = useConsole();
-  const empty = { path, items: [], cursor: null, state: 'loading' } as const;
+export function usePages<T>(
+  name: string | undefined,
+  readPage: (query: PageQuery) => Promise<Page<T>>,
+  { limit = 50, all = false } = {},
+): Pages<T> {
+  const empty = { name, items: [], cursor: null, state: 'loading' } as const;
   const [list, setList] = useState<PagesState<T>>(empty);
   const [reading, setReading] = useState(false);
-  const current = useRef(path);
-  current.current = path;
+  const current = useRef(name);
+  current.current = name;
 
   async function read(cursor: string | null): Promise<void> {
-    if (path === undefined) return;
+    if (name === undefined) return;
     setReading(true);
-    const query = new URLSearchParams({ limit: String(limit), ...(cursor ? { cursor } : {}) });
     try {
-      const page = await api.get<Page<T>>(`${path}${path.includes('?') ? '&' : '?'}${query}`);
-      if (current.current !== path) return;
+      const page = await readPage({ limit, ...(cursor === null ? {} : { cursor }) });
+      if (current.current !== name) return;
       setList((before) => ({
-        ...{ path, cursor: page.nextCursor, state: 'ready' },
-        items: cursor === null || before.path !== path ? page.items : [...before.items, ...page.items],
+        ...{ name, cursor: page.nextCursor, state: 'ready' },
+        items: cursor === null || before.name !== name ? page.items : [...before.items, ...page.items],
       }));
     } catch (problem) {
-      if (current.current !== path) return;
+      if (current.current !== name) return;
       setList((before) => {
-        const known = before.path === path ? before : empty;
+        const known = before.name === name ? before : empty;
         return { ...known, state: known.items.length > 0 ? 'ready' : 'failed', problem };
       });
     } finally {
@@ -145,8 +150,8 @@ export function usePages<T>(path: string | undefined, { limit = 50, all = false 
     }
   }
 
-  useEffect(() => void read(null), [path, limit]);
-  const shown = list.path === path ? list : empty;
+  useEffect(() => void read(null), [name, limit]);
+  const shown = list.name === name ? list : empty;
   const failed = 'problem' in shown && shown.problem !== undefined;
   useEffect(() => {
     if (all && shown.cursor !== null && !reading && !failed) void read(shown.cursor);
@@ -157,4 +162,10 @@ export function usePages<T>(path: string | undefined, { limit = 50, all = false 
     readMore: () => read(shown.cursor),
     again: () => read(null),
   };
+}
+
+/** Reads the products, newest first; with `all` every one of them. */
+export function useProducts(all: boolean): Pages<Product> {
+  const { http } = useConsole().api;
+  return usePages('products', (query) => dataOf(http.GET('/products', { params: { query } })), { limit: 100, all });
 }

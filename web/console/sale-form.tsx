@@ -1,9 +1,10 @@
 /** Creating a sale, and editing its terms. What is wrong stands beside its field. */
 import { useState } from 'preact/hooks';
-import type { Product, SaleView } from '../types.ts';
+import { dataOf } from '#client/http.ts';
+import type { NewSale, SaleChange, SaleView } from '../types.ts';
 import { TimeField } from './fields.tsx';
 import { Form, SelectField, Submit, TextField, Title, useConsole, Waiting, wholeOf } from './parts.tsx';
-import { usePages } from './reads.ts';
+import { useProducts } from './reads.ts';
 import { momentOf, type TypedTime, typedFor } from './times.ts';
 
 const timeNames = ['reserveOpensAt', 'reserveClosesAt', 'purchaseOpensAt', 'purchaseClosesAt'] as const;
@@ -74,6 +75,8 @@ const capHolders = ['customer', 'contact', 'externalId'] as const satisfies Sale
 
 type NumberName = keyof typeof ranges;
 type LengthName = keyof typeof lengths;
+/** The numbers that are typed, lengths in seconds. */
+type Numbers = Partial<Record<NumberName | LengthName, number>>;
 type Typed = Record<'name' | 'productId' | NumberName | LengthName, string>;
 
 /** Who charges: a provider, or with the empty name the one of the currency. */
@@ -118,7 +121,7 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
 
   function submit(): void {
     const found: typeof problems = {};
-    const values: Record<string, number | undefined> = {};
+    const values: Numbers = {};
     if (typed.name.trim() === '') found.name = field.missing;
     if (!sale && typed.productId === '') found.productId = field.missing;
     for (const name of Object.keys(ranges) as NumberName[]) {
@@ -151,7 +154,7 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
     else void (sale ? edit(sale, values) : create(values, when.ms));
   }
 
-  async function create(values: object, ms: Partial<Record<TimeName, number>>): Promise<void> {
+  async function create(values: Numbers, ms: Partial<Record<TimeName, number>>): Promise<void> {
     const at = Object.fromEntries(Object.entries(ms).map(([name, value]) => [name, new Date(value).toISOString()]));
     await store.act('sale-form', async () => {
       const moment = momentOf(publishAt ?? times.reserveOpensAt, zone);
@@ -162,14 +165,15 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
         ...(publish === 'at' && 'ms' in moment ? { publishAt: new Date(moment.ms).toISOString() } : {}),
         ...(who === 'withCode' ? { requiresCode: true } : {}),
       };
-      const created = await store.post<SaleView>('/sales', body);
+      // Nothing that a sale needs is missing, or nothing were sent.
+      const created = await dataOf(store.api.http.POST('/sales', { body: body as NewSale }));
       store.take(created);
       store.say('good', form.created(created.name));
       store.go(`sales/${created.saleId}`);
     });
   }
 
-  async function edit(known: SaleView, values: Record<string, number | undefined>): Promise<void> {
+  async function edit(known: SaleView, values: Numbers): Promise<void> {
     const before: Record<string, unknown> = { ...known };
     const named = { name: typed.name.trim(), paymentProvider: provider || null };
     const changed = Object.entries({ ...named, requiresContact, ...values }).filter(
@@ -177,7 +181,9 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
     );
     if (changed.length === 0) return store.say('good', form.nothing);
     await store.act('sale-form', async () => {
-      store.take(await store.api.patch<SaleView>(`/sales/${known.saleId}`, Object.fromEntries(changed)));
+      const params = { path: { saleId: known.saleId } };
+      const body: SaleChange = Object.fromEntries(changed);
+      store.take(await dataOf(store.api.http.PATCH('/sales/{saleId}', { params, body })));
       store.say('good', words.console.ask.saved);
       store.go(`sales/${known.saleId}`);
     });
@@ -309,7 +315,7 @@ function ProductChoice(props: { value: string; onValue: (value: string) => void;
   const { form, list } = words.console;
   const [search, setSearch] = useState('');
   const wanted = search.trim().toLocaleLowerCase();
-  const products = usePages<Product>('/products', { limit: 100, all: wanted !== '' });
+  const products = useProducts(wanted !== '');
   if (products.state === 'loading') return <Waiting />;
   if (products.state === 'ready' && products.items.length === 0) return <p class="problem wide">{form.noProducts}</p>;
   const found = products.items.filter(

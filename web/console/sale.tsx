@@ -115,6 +115,8 @@ function Acts({ sale }: { sale: SaleView }) {
   const { saleId, stock, price } = sale;
   const [stocking, setStocking] = useState(false);
   const busy = store.busy.has(`run:${saleId}`);
+  const { http } = store.api;
+  const params = { path: { saleId } };
   const resume = () =>
     store.act(`run:${saleId}`, async () => {
       const how = await store.ask(
@@ -126,14 +128,15 @@ function Acts({ sale }: { sale: SaleView }) {
         [await affectedBy(store, saleId)],
       );
       if (!how) return;
-      const path = `/sales/${saleId}/resume`;
+      const send = (query: { keepTimes?: 'true'; confirmation?: string }) =>
+        dataOf(http.POST('/sales/{saleId}/resume', { params: { ...params, query } }));
       const resumed =
         how === 'give'
-          ? await store.post<SaleView>(path)
-          : await store.post<SaleView>(`${path}?keepTimes=true`).catch(async (problem: unknown) => {
+          ? await send({})
+          : await send({ keepTimes: 'true' }).catch(async (problem: unknown) => {
               const confirmation = confirmationOf(problem);
               if (!confirmation || !(await store.sure(text.keepDanger, text.resume))) throw problem;
-              return store.post<SaleView>(`${path}?keepTimes=true&confirmation=${encodeURIComponent(confirmation)}`);
+              return send({ keepTimes: 'true', confirmation });
             });
       store.take(resumed);
       store.say('good', text.resumed);
@@ -150,7 +153,7 @@ function Acts({ sale }: { sale: SaleView }) {
         [await affectedBy(store, saleId), text.offPaid(format.number(stock.sold), paid)],
       );
       if (!refunds) return;
-      store.take(await store.post<SaleView>(`/sales/${saleId}/cancel`, { refunds }));
+      store.take(await dataOf(http.POST('/sales/{saleId}/cancel', { params, body: { refunds } })));
       store.say('good', text.called);
     });
   return (
@@ -202,7 +205,8 @@ function StockDialog({ sale, onDone }: { sale: SaleView; onDone: () => void }) {
     void store.act(
       `stock:${sale.saleId}`,
       async () => {
-        store.take(await store.post<SaleView>(`/sales/${sale.saleId}/stock`, { units: change }));
+        const call = { params: { path: { saleId: sale.saleId } }, body: { units: change } };
+        store.take(await dataOf(store.api.http.POST('/sales/{saleId}/stock', call)));
         store.say('good', text.added);
         onDone();
       },

@@ -7,7 +7,6 @@
  */
 
 import { dataOf } from '#client/http.ts';
-import { newKey } from '#client/intents.ts';
 import { type LinkState, type Live, type LiveMessage, openLive, watchedAtMost } from '#client/live.ts';
 import { Problem } from '#client/problem.ts';
 import { isAtLeast, type Role } from '#platform/security/roles.ts';
@@ -30,6 +29,12 @@ export interface Question {
   readonly facts?: readonly string[] | undefined;
   readonly choices: readonly { readonly name: string; readonly label: string; readonly danger?: boolean }[];
   readonly answer: (name: string | undefined) => void;
+}
+
+/** A part of a file, with the cursor of the next in its header. */
+interface FilePart {
+  readonly data?: Blob | undefined;
+  readonly response: Response;
 }
 
 export interface Said {
@@ -257,24 +262,19 @@ export class Console {
     }
   }
 
-  /** Makes one call that changes something; repeated after a lost answer, it is carried out once. */
-  post<T>(path: string, body?: object): Promise<T> {
-    return this.api.post<T>(path, body, { key: newKey() });
-  }
-
   /** Asks before something is done. Resolves to the choice, or undefined for none. */
-  ask(
+  ask<Name extends string>(
     text: string,
-    choices: Question['choices'],
+    choices: readonly (Question['choices'][number] & { readonly name: Name })[],
     facts?: readonly (string | undefined)[],
-  ): Promise<string | undefined> {
+  ): Promise<Name | undefined> {
     return new Promise((resolve) => {
       this.question = {
         ...{ text, choices, facts: facts?.filter((fact) => fact !== undefined) },
         answer: (name) => {
           this.question = undefined;
           this.update();
-          resolve(name);
+          resolve(choices.find((choice) => choice.name === name)?.name);
         },
       };
       this.update();
@@ -310,18 +310,16 @@ export class Console {
     return Object.hasOwn(problems, code) ? problems[code as keyof typeof problems] : problems.internal;
   }
 
-  /** Saves a file that comes in parts. */
-  async save(name: string, path: string): Promise<void> {
+  /** Saves a file that comes in parts: as blobs, since text would lose the byte order mark. */
+  async save(name: string, read: (query: { cursor?: string }) => Promise<FilePart>): Promise<void> {
     await this.act(`save:${name}`, async () => {
       const parts: Blob[] = [];
-      let next: string | null = null;
+      let cursor: string | null = null;
       do {
-        const query: string =
-          next === null ? '' : `${path.includes('?') ? '&' : '?'}cursor=${encodeURIComponent(next)}`;
-        const part = await this.api.file(`${path}${query}`);
-        parts.push(part.blob);
-        next = part.next;
-      } while (next !== null);
+        const { data, response }: FilePart = await read(cursor === null ? {} : { cursor });
+        if (data) parts.push(data);
+        cursor = response.headers.get('x-next-cursor');
+      } while (cursor !== null);
       const link = document.createElement('a');
       link.href = URL.createObjectURL(new Blob(parts, { type: 'text/csv' }));
       link.download = `${name}.csv`;

@@ -1,5 +1,6 @@
 /** One customer's whole story, newest first. */
 import { useState } from 'preact/hooks';
+import { dataOf } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
 import { Act, Choices, Dialog, Name } from '../parts.tsx';
 import type { Story } from '../types.ts';
@@ -12,7 +13,11 @@ export function StoryPage({ customerId }: { customerId: string }) {
   const store = useConsole();
   const { api, words, format } = store;
   const { story, list } = words.console;
-  const first = useRead(`story:${customerId}`, () => api.get<Story>(`/ops/customers/${customerId}?limit=50`));
+  const read = (query: { cursor?: string }) => {
+    const params = { path: { customerId }, query: { limit: 50, ...query } };
+    return dataOf(api.http.GET('/ops/customers/{customerId}', { params }));
+  };
+  const first = useRead(`story:${customerId}`, () => read({}));
   const [older, setOlder] = useState<{ items: Item[]; cursor: string | null }>();
   const [naming, setNaming] = useState(false);
   const { data, problem } = first;
@@ -29,8 +34,7 @@ export function StoryPage({ customerId }: { customerId: string }) {
   const items = [...data.items, ...(older?.items ?? [])];
   const readOlder = () =>
     store.act('story', async () => {
-      const query = new URLSearchParams({ limit: '50', cursor: cursor ?? '' });
-      const page = await api.get<Story>(`/ops/customers/${customerId}?${query}`);
+      const page = await read({ cursor: cursor ?? '' });
       setOlder({ items: [...(older?.items ?? []), ...page.items], cursor: page.nextCursor });
     });
   return (
@@ -99,7 +103,8 @@ function ExternalId(props: { customer: Story['customer']; onDone: () => void; on
     store.act('external', async () => {
       const externalId = typed.trim() === '' ? null : typed.trim();
       try {
-        await store.post(`/ops/customers/${customer.customerId}/external-id`, { externalId });
+        const params = { path: { customerId: customer.customerId } };
+        await store.api.http.POST('/ops/customers/{customerId}/external-id', { params, body: { externalId } });
       } catch (refusal) {
         if (!(refusal instanceof Problem) || refusal.code !== 'external_id_taken') throw refusal;
         return setProblem(words.problems.external_id_taken);

@@ -1,8 +1,8 @@
 /** Webhooks: where this shop's own systems are told of what happens, what they were sent, and sending again. */
 import { useState } from 'preact/hooks';
-import type { EventName } from '#events/catalog.ts';
+import { dataOf } from '#client/http.ts';
 import { Act, Badge, Dialog, Name } from '../parts.tsx';
-import type { DeliveryView, DeliveryWithBody, EndpointView, RedeliveryView } from '../types.ts';
+import type { DeliveryView, DeliveryWithBody, EndpointView, EndpointWithSecret, RedeliveryView } from '../types.ts';
 import { TimeField } from './fields.tsx';
 import {
   Facts,
@@ -21,7 +21,7 @@ import { lookMs, usePages, useRead } from './reads.ts';
 import { SecretDialog } from './secret.tsx';
 import { momentOf, typedFor } from './times.ts';
 
-type WithSecret = EndpointView & { secret: string };
+type EventName = EndpointView['events'][number];
 
 /** Every type of event; the compiler wants all of them. */
 const allEvents: Record<EventName, true> = {
@@ -38,8 +38,8 @@ export function WebhooksPage() {
   const { api, words, path } = store;
   const { hooks } = words.console;
   const [, page] = path;
-  const list = useRead('endpoints', () => api.get<{ items: EndpointView[] }>('/webhook-endpoints'), 5_000);
-  const [secret, setSecret] = useState<WithSecret>();
+  const list = useRead('endpoints', () => dataOf(api.http.GET('/webhook-endpoints')), 5_000);
+  const [secret, setSecret] = useState<EndpointWithSecret>();
   const shown = page === 'new' ? undefined : list.data?.items.find(({ endpointId }) => endpointId === page);
   return (
     <>
@@ -116,7 +116,7 @@ function StateBadge({ endpoint: { state, failingSince } }: { endpoint: EndpointV
   return <Badge kind={kind}>{hooks.state[state]}</Badge>;
 }
 
-function EndpointForm(props: { endpoint?: EndpointView; onSaved: (made: WithSecret | undefined) => void }) {
+function EndpointForm(props: { endpoint?: EndpointView; onSaved: (made: EndpointWithSecret | undefined) => void }) {
   const { endpoint, onSaved } = props;
   const store = useConsole();
   const { words } = store;
@@ -133,17 +133,18 @@ function EndpointForm(props: { endpoint?: EndpointView; onSaved: (made: WithSecr
     setProblems(found);
     if (Object.keys(found).length > 0) return;
     const refused = `${hooks.url}: ${field.refused} ${hooks.urlHint}`;
-    const body = { url: url.trim(), description: description.trim(), events };
+    const body = { url: url.trim(), description: description.trim(), events: [...events] };
     void store.act(
       'endpoint',
       async () => {
         if (endpoint) {
-          await store.api.patch<EndpointView>(`/webhook-endpoints/${endpoint.endpointId}`, body);
+          const params = { path: { endpointId: endpoint.endpointId } };
+          await store.api.http.PATCH('/webhook-endpoints/{endpointId}', { params, body });
           store.say('good', ask.saved);
           onSaved(undefined);
           store.go(`webhooks/${endpoint.endpointId}`);
         } else {
-          const made = await store.post<WithSecret>('/webhook-endpoints', body);
+          const made = await dataOf(store.api.http.POST('/webhook-endpoints', { body }));
           onSaved(made);
           store.go(`webhooks/${made.endpointId}`);
         }
@@ -196,7 +197,7 @@ interface EndpointProps {
   endpoint: EndpointView;
   isEdited: boolean;
   onChanged: () => Promise<void>;
-  onSecret: (endpoint: WithSecret) => void;
+  onSecret: (endpoint: EndpointWithSecret) => void;
 }
 
 function Endpoint({ endpoint, isEdited, onChanged, onSecret }: EndpointProps) {
@@ -204,7 +205,8 @@ function Endpoint({ endpoint, isEdited, onChanged, onSecret }: EndpointProps) {
   const { words, format } = store;
   const { hooks } = words.console;
   const { endpointId, state, failingSince } = endpoint;
-  const path = `/webhook-endpoints/${endpointId}`;
+  const { http } = store.api;
+  const params = { path: { endpointId } };
   const busy = store.busy.has(`hook:${endpointId}`);
   const act = (work: () => Promise<void>) =>
     store.act(`hook:${endpointId}`, async () => {
@@ -213,24 +215,24 @@ function Endpoint({ endpoint, isEdited, onChanged, onSecret }: EndpointProps) {
     });
   const setState = (to: 'active' | 'paused') =>
     act(async () => {
-      await store.api.patch(path, { state: to });
+      await http.PATCH('/webhook-endpoints/{endpointId}', { params, body: { state: to } });
       store.say('good', words.console.ask.saved);
     });
   const remove = () =>
     act(async () => {
       if (!(await store.sure(hooks.askRemove(endpoint.url), hooks.remove))) return;
-      await store.api.delete(path);
+      await http.DELETE('/webhook-endpoints/{endpointId}', { params });
       store.say('good', hooks.removed);
       store.go('webhooks');
     });
   const rotate = () =>
     act(async () => {
       if (!(await store.sure(hooks.askRotate, hooks.rotate))) return;
-      onSecret(await store.post<WithSecret>(`${path}/secret`));
+      onSecret(await dataOf(http.POST('/webhook-endpoints/{endpointId}/secret', { params })));
     });
   const test = () =>
     act(async () => {
-      await store.post(`${path}/test`);
+      await http.POST('/webhook-endpoints/{endpointId}/test', { params });
       store.say('good', hooks.tested);
     });
   if (isEdited) return <EndpointForm endpoint={endpoint} onSaved={() => void onChanged()} />;
@@ -286,9 +288,11 @@ function Redeliver({ endpointId }: { endpointId: string }) {
   const [scope, setScope] = useState<'failed' | 'all'>('failed');
   const [problem, setProblem] = useState<string>();
   const [run, setRun] = useState<RedeliveryView>();
+  const { http } = api;
+  const redelivery = { params: { path: { endpointId, redeliveryId: run?.redeliveryId ?? '' } } };
   const { data = run } = useRead(
     run && `redelivery:${run.redeliveryId}`,
-    () => api.get<RedeliveryView>(run?.statusUrl ?? ''),
+    () => dataOf(http.GET('/webhook-endpoints/{endpointId}/redeliveries/{redeliveryId}', redelivery)),
     lookMs,
   );
   const submit = () => {
@@ -298,7 +302,8 @@ function Redeliver({ endpointId }: { endpointId: string }) {
     const at = new Date(moment.ms).toISOString();
     void store.act('redeliver', async () => {
       if (!(await store.sure(hooks.askRedeliver(format.fullTime(at)), hooks.redeliverGo))) return;
-      setRun(await store.post<RedeliveryView>(`/webhook-endpoints/${endpointId}/redeliveries`, { since: at, scope }));
+      const call = { params: { path: { endpointId } }, body: { since: at, scope } };
+      setRun(await dataOf(http.POST('/webhook-endpoints/{endpointId}/redeliveries', call)));
     });
   };
   return (
@@ -328,18 +333,23 @@ function Log({ endpointId }: { endpointId: string }) {
   const { words, format, api } = store;
   const { hooks, people, list } = words.console;
   const [state, setState] = useState<'' | DeliveryView['state']>('');
-  const base = `/webhook-endpoints/${endpointId}/deliveries`;
-  const pages = usePages<DeliveryView>(`${base}${state && `?state=${state}`}`);
+  const { http } = api;
+  const pages = usePages(`deliveries:${endpointId}:${state}`, (page) => {
+    const query = { ...page, ...(state ? { state } : {}) };
+    return dataOf(http.GET('/webhook-endpoints/{endpointId}/deliveries', { params: { path: { endpointId }, query } }));
+  });
+  const ofDelivery = (messageId: string) => ({ params: { path: { endpointId, messageId } } });
   const [shown, setShown] = useState<DeliveryWithBody>();
   const again = (messageId: string) =>
     store.act(`delivery:${messageId}`, async () => {
-      await store.post(`${base}/${messageId}/redeliver`);
+      await http.POST('/webhook-endpoints/{endpointId}/deliveries/{messageId}/redeliver', ofDelivery(messageId));
       store.say('good', hooks.ordered);
       await pages.again();
     });
   const look = (messageId: string) =>
     store.act(`delivery:${messageId}`, async () => {
-      setShown(await api.get<DeliveryWithBody>(`${base}/${messageId}`));
+      const delivery = http.GET('/webhook-endpoints/{endpointId}/deliveries/{messageId}', ofDelivery(messageId));
+      setShown(await dataOf(delivery));
     });
   const kinds = { pending: 'paused', delivered: 'ok', failed: 'bad' } as const;
   return (

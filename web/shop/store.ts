@@ -12,7 +12,7 @@ import { dataOf } from '#client/http.ts';
 import { newKey, openIntents } from '#client/intents.ts';
 import { type LinkState, type Live, type LiveMessage, openLive } from '#client/live.ts';
 import { isOutcome, Problem } from '#client/problem.ts';
-import { type Api, loadConfig, openApi, type PageConfig } from '../api.ts';
+import { type Api, allOf, loadConfig, openApi, type PageConfig } from '../api.ts';
 import { type Format, formatFor } from '../format.ts';
 import { byWebLocks } from '../session.ts';
 import type {
@@ -126,7 +126,8 @@ export class Store {
     this.words = words;
     this.locale = locale;
     this.#changed = changed;
-    this.#api = openApi(config.api, { onSession: (me) => this.#signedIn(me), language: () => this.locale });
+    const api = openApi(config.api, { onSession: (me) => this.#signedIn(me), language: () => this.locale });
+    this.#api = api;
     this.format = formatFor(locale, words, this.now, config.minorDigits);
     this.#live = openLive({
       url: config.websocket,
@@ -141,7 +142,11 @@ export class Store {
       exclusively: byWebLocks,
       newKey,
       now: this.now,
-      send: ({ path, body, key }) => this.#api.post(path, body, { key }),
+      // What was written down is sent as it was, by the address that it had.
+      async send({ path, body, key }) {
+        const headers = { 'content-type': 'application/json', 'idempotency-key': key };
+        return (await api.send(path, { method: 'POST', headers, body: JSON.stringify(body) })).json();
+      },
     });
   }
 
@@ -349,9 +354,10 @@ export class Store {
 
   async readMine(): Promise<void> {
     try {
+      const { http } = this.#api;
       const [reservations, purchases] = await Promise.all([
-        this.#api.all<ReservationView>('/reservations'),
-        this.#api.all<PurchaseView>('/purchases'),
+        allOf((query) => dataOf(http.GET('/reservations', { params: { query } }))),
+        allOf((query) => dataOf(http.GET('/purchases', { params: { query } }))),
         this.readNews(),
       ]);
       for (const reservation of reservations) this.#put(reservation);
@@ -376,13 +382,12 @@ export class Store {
     this.update();
   }
 
-  /** The status URL of a reservation. The one of the 202 proves that it exists, even if no store knows it yet. */
-  #urlOf(reservationId: string): string {
-    return this.reservations.get(reservationId)?.statusUrl ?? `/reservations/${reservationId}`;
-  }
-
   async #readReservation(reservationId: string): Promise<void> {
-    this.#put(await this.#api.get<ReservationView>(this.#urlOf(reservationId)));
+    const statusUrl = this.reservations.get(reservationId)?.statusUrl;
+    const { http, send } = this.#api;
+    // The status URL of the 202 proves that there is a reservation, even if no store knows it yet.
+    if (statusUrl !== undefined) this.#put((await (await send(statusUrl)).json()) as ReservationView);
+    else this.#put(await dataOf(http.GET('/reservations/{reservationId}', ofReservation(reservationId))));
   }
 
   /** Asks for the decision if no push brings it. */
@@ -534,14 +539,16 @@ export class Store {
 
   async giveBack(reservationId: string): Promise<void> {
     await this.attempt(`give:${reservationId}`, async () => {
-      this.#put(await this.#api.delete<ReservationView>(this.#urlOf(reservationId)));
+      const { http } = this.#api;
+      this.#put(await dataOf(http.DELETE('/reservations/{reservationId}', ofReservation(reservationId))));
       this.say('good', this.words.reservation.given);
     });
   }
 
   async reduce(reservationId: string, quantity: number): Promise<void> {
     await this.attempt(`give:${reservationId}`, async () => {
-      this.#put(await this.#api.patch<ReservationView>(this.#urlOf(reservationId), { quantity }));
+      const call = { ...ofReservation(reservationId), body: { quantity } };
+      this.#put(await dataOf(this.#api.http.PATCH('/reservations/{reservationId}', call)));
       this.say('good', this.words.reservation.reduced);
       await this.readMine();
     });
@@ -596,12 +603,12 @@ export class Store {
 
   /** Has a code mailed with which the owner of an address sets a new password. */
   async askForPasswordCode(email: string): Promise<void> {
-    await this.#api.post('/auth/password/code', { email }, { anonymous: true });
+    await this.#api.anybody.POST('/auth/password/code', { body: { email } });
   }
 
   /** Sets a new password with a code from a mail; it ends every session of the account. */
   async resetPassword(code: string, password: string): Promise<void> {
-    await this.#api.post('/auth/password/reset', { code, password }, { anonymous: true });
+    await this.#api.anybody.POST('/auth/password/reset', { body: { code, password } });
   }
 
   /* The account */
@@ -640,7 +647,7 @@ export class Store {
   }
 
   readSessions(): Promise<OwnSession[]> {
-    return this.#api.all<OwnSession>('/me/sessions');
+    return allOf((query) => dataOf(this.#api.http.GET('/me/sessions', { params: { query } })));
   }
 
   async endOtherSessions(): Promise<void> {
@@ -782,6 +789,8 @@ interface Pushes
   purchaseId: string;
   saleId: string;
 }
+
+const ofReservation = (reservationId: string) => ({ params: { path: { reservationId } } });
 
 const badNews: ReadonlySet<string> = new Set(['reservation.rejected', 'reservation.expired', 'purchase.declined']);
 
