@@ -388,11 +388,9 @@ export class Operator {
 
   /** Imports products from CSV text. */
   importProducts(csv: string): Promise<Schemas['Imported']> {
-    const headers = { 'content-type': 'text/csv', 'idempotency-key': newKey() };
-    const init = { method: 'POST', headers, body: csv };
-    return this.#do(
-      async () => (await (await this.#client.send('/products/import', init)).json()) as Schemas['Imported'],
-    );
+    const headers = { 'content-type': 'text/csv' };
+    const call = { headers, body: csv, bodySerializer: (text: string) => text };
+    return this.#do(() => dataOf(this.#client.http.POST('/products/import', call)));
   }
 
   /** All products, newest first. */

@@ -143,6 +143,12 @@ describe('a call', () => {
     expect((await call([{ status: 401, code: 'unauthenticated' }], { options: { token } })).heard).toHaveLength(2);
   });
 
+  test('whose token is refused and is the only one there is, is not sent again', async () => {
+    const refused: End[] = [{ status: 401, code: 'invalid_api_key' }];
+    const { heard, problem } = await call(refused, { options: { token: () => 'key' }, key: 'k' });
+    expect([heard.length, problem?.code]).toEqual([1, 'invalid_api_key']);
+  });
+
   test('that is asked for work is sent again with it, twice at most', async () => {
     const refusal = { status: 429, code: 'work_required', challenge: { n: 1 } };
     const prove = async (challenge: object) => `proof of ${JSON.stringify(challenge)}`;

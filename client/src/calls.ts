@@ -93,11 +93,13 @@ export function openCalls(options: CallsOptions): (request: Request) => Promise<
     // Read once, since a request gives its body once.
     const sentBody = isRead(request) ? undefined : await request.arrayBuffer();
     const body = sentBody?.byteLength ? sentBody : undefined;
-    let rejected: string | undefined;
+    let refusal: { access: string; problem: Problem } | undefined;
     let proof: string | undefined;
     let works = 0;
     for (let sent = 1; ; sent++) {
-      const access = signsItself ? undefined : await token?.(rejected);
+      const access = signsItself ? undefined : await token?.(refusal?.access);
+      // Whoever has no other token has been answered.
+      if (refusal && access === refusal.access) throw refusal.problem;
       const authorization = access && `Bearer ${access}`;
       try {
         return await attempt(request, body, {
@@ -114,8 +116,8 @@ export function openCalls(options: CallsOptions): (request: Request) => Promise<
           works += 1;
           continue;
         }
-        if (error.status === 401 && access !== undefined && rejected === undefined) {
-          rejected = access;
+        if (error.status === 401 && access !== undefined && refusal === undefined) {
+          refusal = { access, problem: error };
           continue;
         }
         const isLast = sent >= tries || error.retryAfterMs > longestWaitMs;
