@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { exportJWK, generateKeyPair } from 'jose';
 import Provider, { type Configuration, errors } from 'oidc-provider';
+import { keptInMemory } from './kept.ts';
 import { closer, listen, readForm } from './web.ts';
 
 export interface Identity {
@@ -34,6 +35,8 @@ export async function startIdentity(options: IdentityOptions): Promise<Identity>
   const issuer = `http://127.0.0.1:${port}`;
   const { privateKey } = await generateKeyPair('RS256', { extractable: true });
   const configuration: Configuration = {
+    // Everything begins afresh at each start; a shop's provider has a database.
+    adapter: keptInMemory(),
     clients: [
       {
         ...{ client_id: clientId, client_secret: clientSecret, redirect_uris: [redirectUri] },
@@ -51,7 +54,7 @@ export async function startIdentity(options: IdentityOptions): Promise<Identity>
         getResourceServerInfo(_, resource) {
           if (resource !== audience) throw new errors.InvalidTarget();
           const jwt = { sign: { alg: 'RS256' } as const };
-          return { audience, scope: '', accessTokenFormat: 'jwt', accessTokenTTL: accessTokenSeconds, jwt };
+          return { audience, scope: '', accessTokenFormat: 'jwt', jwt };
         },
       },
     },
@@ -74,7 +77,7 @@ export async function startIdentity(options: IdentityOptions): Promise<Identity>
       Session: 86_400,
       Grant: 86_400,
       IdToken: 3_600,
-      AccessToken: 3_600,
+      AccessToken: accessTokenSeconds,
       RefreshToken: 86_400,
     },
   };

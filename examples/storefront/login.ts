@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import * as oidc from 'openid-client';
+import { openKept } from './kept.ts';
 import { cookieOf } from './web.ts';
 
 /** Who is signed in. The subject is the shop's own id of the customer, and what Holdfast knows them by. */
@@ -44,6 +45,9 @@ const goTo = (location: string, cookies: readonly string[]) =>
     headers: [['location', location], ...cookies.map((one) => ['set-cookie', one] as [string, string])],
   });
 
+/** For how long somebody may be at the provider to sign in, and is signed in here then. */
+const signingInMs = 3_600_000;
+const sessionMs = 86_400_000;
 /** A token that ends sooner is not given to a page. */
 const freshMs = 60_000;
 
@@ -57,10 +61,10 @@ export async function openLogin({ issuer, clientId, clientSecret, redirectUri, a
   // The provider of this example is on loopback, without TLS.
   const execute = [oidc.allowInsecureRequests];
   const provider = await oidc.discovery(new URL(issuer), clientId, clientSecret, undefined, { execute });
-  const sessions = new Map<string, Session>();
+  const sessions = openKept<Session>();
   const sessionOf = (request: Request) => sessions.get(cookieOf(request, sessionCookie) ?? '');
   /** What begun sign-ins must prove when they come back, by their state. */
-  const begun = new Map<string, string>();
+  const begun = openKept<string>();
 
   async function fresh(access: Access): Promise<Access> {
     const { endsAtMs, refreshToken } = access;
@@ -90,7 +94,7 @@ export async function openLogin({ issuer, clientId, clientSecret, redirectUri, a
     async begin(): Promise<Response> {
       const verifier = oidc.randomPKCECodeVerifier();
       const state = oidc.randomState();
-      begun.set(state, verifier);
+      begun.set(state, verifier, signingInMs);
       const to = oidc.buildAuthorizationUrl(provider, {
         ...{ redirect_uri: redirectUri, scope: 'openid profile', state, resource: audience },
         ...{ code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256' },
@@ -111,7 +115,7 @@ export async function openLogin({ issuer, clientId, clientSecret, redirectUri, a
       if (!claims) return new Response('The provider did not say who you are.\n', { status: 502 });
       const session = randomUUID();
       const visitor = { customer: claims.sub, name: String(claims.name ?? claims.sub) };
-      sessions.set(session, { visitor, access: Promise.resolve(accessOf(tokens)) });
+      sessions.set(session, { visitor, access: Promise.resolve(accessOf(tokens)) }, sessionMs);
       return goTo('/', [`${sessionCookie}=${session}; ${attributes}`, `${signingInCookie}=; Max-Age=0; ${attributes}`]);
     },
 

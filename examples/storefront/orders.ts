@@ -5,7 +5,7 @@
  * order webhooks come.
  */
 import { randomUUID } from 'node:crypto';
-import { type Purchase, purchaseIdOf } from '#client/index.ts';
+import { Problem, type Purchase, purchaseIdOf } from '#client/index.ts';
 import type { Holdfast } from './holdfast.ts';
 
 /** An order as the shop shows it. */
@@ -20,6 +20,7 @@ export interface Order {
   readonly currency: string;
   /** What was bought. */
   readonly items: readonly { readonly reservationId: string; readonly units: number }[];
+  readonly placedAtMs: number;
 }
 
 export interface Orders {
@@ -29,14 +30,19 @@ export interface Orders {
   find(orderId: string): Order | undefined;
   /** Writes an order of a customer, who buys it then. */
   place(customer: string): Promise<Order>;
+  /** Forgets the orders of a while ago with which nobody bought: of which Holdfast says that there is no purchase. */
+  forgetAbandoned(): Promise<void>;
   /** Reads anew what became of the order of a purchase. Other purchases are none of this shop's. */
   heard(purchaseId: string): Promise<void>;
   /** Gives back some units of an order, with their price. */
   refund(order: Order, units: number): Promise<void>;
 }
 
+/** Whoever orders buys at once. After so long an order is looked at that came to nothing as far as the shop has heard. */
+const abandonedAfterMs = 3_600_000;
+
 /** Opens the book of orders, in memory; a shop has a database. */
-export function openOrders(holdfast: Holdfast): Orders {
+export function openOrders(holdfast: Holdfast, now: () => number = Date.now): Orders {
   const orders = new Map<string, Order>();
   /** Answers are taken in in the order in which they were asked for, so that an older one never replaces a newer one. */
   let reading: Promise<unknown> = Promise.resolve();
@@ -76,8 +82,18 @@ export function openOrders(holdfast: Holdfast): Orders {
       const purchaseId = await purchaseIdOf(me?.customerId ?? '', orderId);
       return write({
         ...{ orderId, customer, purchaseId, state: 'ordered' },
-        ...{ amountMinor: 0, refundedMinor: 0, currency: 'EUR', items: [] },
+        ...{ amountMinor: 0, refundedMinor: 0, currency: 'EUR', items: [], placedAtMs: now() },
       });
+    },
+    async forgetAbandoned() {
+      for (const order of orders.values()) {
+        // The oldest come first.
+        if (order.placedAtMs > now() - abandonedAfterMs) return;
+        if (order.state !== 'ordered') continue;
+        await readInTurn(order).catch((error: unknown) => {
+          if (error instanceof Problem && error.status === 404) orders.delete(order.orderId);
+        });
+      }
     },
     async heard(purchaseId) {
       const order = [...orders.values()].find((one) => one.purchaseId === purchaseId);

@@ -72,7 +72,10 @@ export async function startShop(options: ShopOptions): Promise<Shop> {
   async function order(line: string, request: Request, { customer }: Visitor): Promise<Response> {
     const isStaff = customer === staff;
     if (line === 'GET /orders') return json({ items: (isStaff ? orders.all() : orders.of(customer)).map(shown) });
-    if (line === 'POST /orders') return json(shown(await orders.place(customer)), 201);
+    if (line === 'POST /orders') {
+      void orders.forgetAbandoned();
+      return json(shown(await orders.place(customer)), 201);
+    }
     const [, orderId] = /^POST \/orders\/([\w-]+)\/refund$/.exec(line) ?? [];
     const known = isStaff && orderId ? orders.find(orderId) : undefined;
     if (!known) return problem(404, 'not_found', 'There is no such thing');

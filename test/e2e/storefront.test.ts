@@ -200,7 +200,11 @@ test(
     const [byToken, byKey] = await Promise.all([cy.holdfast.http.GET('/me'), asShop.http.GET('/me')]);
     expect(byToken.data?.customerId).toBe(byKey.data?.customerId);
 
-    const authorization = `Bearer ${await cy.accessToken()}`;
+    const token = await cy.accessToken();
+    const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    // Whoever takes it from the page has it for minutes.
+    expect(claims.exp - claims.iat).toBe(300);
+    const authorization = `Bearer ${token}`;
     for (const [origin, allowed] of [
       [shop.url, shop.url],
       ['http://evil.example', null],

@@ -1,11 +1,13 @@
 /**
- * An OpenID Connect server on loopback (`oidc-provider`), with which people sign in as they do anywhere: by its pages, a code that
+ * An OpenID Connect server on loopback (`oidc-provider`), with which people sign in as they do anywhere: by its page, a code that
  * comes back, and the exchange of that code for tokens. Its keys can be replaced, and it can fail.
  */
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
 import Provider from 'oidc-provider';
+import { keptInMemory } from '#examples/storefront/kept.ts';
 
 /** For whom its access tokens are. */
 export const audience = 'https://shop.example/holdfast';
@@ -17,7 +19,7 @@ export interface SignedInTokens {
 
 export interface OidcServer {
   readonly issuer: string;
-  /** Signs in as a person with this name, who is asked for it and for their consent. */
+  /** Signs in as a person with this name, who is asked for it. */
   signIn(name: string): Promise<SignedInTokens>;
   /** From now on it signs with another key; the one before is published for as long as `keep` says. */
   replaceKey(keep: boolean): void;
@@ -36,6 +38,9 @@ const client = {
   response_types: ['code' as const],
   token_endpoint_auth_method: 'client_secret_post' as const,
 };
+
+/** Where its page is that asks who somebody is. */
+const signInPath = '/sign-in/';
 
 function newKey(): Record<string, unknown> {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
@@ -65,6 +70,8 @@ export async function startOidc({ verified = true }: { verified?: boolean } = {}
 
   function open(): void {
     const provider = new Provider(issuer, {
+      // What was signed in before a key was replaced need not be so after it.
+      adapter: keptInMemory(),
       clients: [client],
       jwks: { keys },
       cookies: { keys: [randomBytes(16).toString('hex')] },
@@ -74,20 +81,40 @@ export async function startOidc({ verified = true }: { verified?: boolean } = {}
         'accountId' in token
           ? { email: `${token.accountId}@people.example`, email_verified: verified, role: 'admin' }
           : undefined,
+      interactions: { url: (_context, { uid }) => `${signInPath}${uid}` },
+      // Its one client is the shop's own, so nobody is asked whether it may know who they are.
+      async loadExistingGrant({ oidc }) {
+        if (!oidc.client || !oidc.session?.accountId) return undefined;
+        const grant = new oidc.provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId });
+        grant.addOIDCScope('openid email');
+        grant.addResourceScope(audience, 'shop');
+        await grant.save();
+        return grant;
+      },
+      ttl: { Interaction: 3_600, Session: 86_400, Grant: 86_400, IdToken: 3_600, AccessToken: 600 },
       features: {
-        devInteractions: { enabled: true },
+        devInteractions: { enabled: false },
         resourceIndicators: {
           enabled: true,
           defaultResource: () => audience,
           useGrantedResource: () => true,
           getResourceServerInfo: () => ({
-            ...{ audience, scope: 'shop', accessTokenFormat: 'jwt' as const, accessTokenTTL: 600 },
+            ...{ audience, scope: 'shop', accessTokenFormat: 'jwt' as const },
             jwt: { sign: { alg: 'RS256' as const } },
           }),
         },
       },
     });
-    serve = provider.callback();
+    const protocol = provider.callback();
+    serve = (request, response) => {
+      if (!request.url?.startsWith(signInPath)) return void protocol(request, response);
+      const named = text(request).then((form) => ({
+        login: { accountId: new URLSearchParams(form).get('name') ?? '' },
+      }));
+      named
+        .then((login) => provider.interactionFinished(request, response, login))
+        .catch(() => response.writeHead(400).end());
+    };
   }
   open();
 
@@ -133,11 +160,8 @@ async function signInAt(issuer: string, name: string): Promise<SignedInTokens> {
     ...{ scope: 'openid email shop', resource: audience, code_challenge_method: 'S256' },
     code_challenge: createHash('sha256').update(verifier).digest('base64url'),
   });
-  let at = await visit(`/auth?${asked}`);
-  for (const prompt of ['login', 'consent']) {
-    const form = { prompt, ...(prompt === 'login' ? { login: name, password: 'any' } : {}) };
-    at = await visit((await visit(at.href, form)).href);
-  }
+  const page = await visit(`/auth?${asked}`);
+  const at = await visit((await visit(page.href, { name })).href);
   const response = await fetch(`${issuer}/token`, {
     method: 'POST',
     body: new URLSearchParams({
