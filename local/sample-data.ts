@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createClient, dataOf } from '#client/index.ts';
 import { seedOperator } from '#identity/register.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
@@ -32,12 +33,6 @@ export interface SampleAccounts {
   customers: Account[];
 }
 
-interface Sale {
-  saleId: string;
-  phase: string;
-  status: string;
-}
-
 /** Creates what is missing. Returns the accounts; where customers may not open accounts, there are none of theirs. */
 export async function addSampleData(stack: Stack): Promise<SampleAccounts> {
   const known = sampleAccounts(stack.dir);
@@ -50,19 +45,23 @@ export async function addSampleData(stack: Stack): Promise<SampleAccounts> {
     await db.close();
   }
   const { api } = stack.addresses;
+  const anybody = createClient({ api, token: () => undefined }).http;
   await Promise.all(
     accounts.customers.map(({ email, password }) =>
-      call(api, 'POST', '/auth/register', { body: { email, password, name: email.split('@')[0] }, expect: [201] }),
+      anybody.POST('/auth/register', { body: { email, password, name: email.split('@')[0] ?? '' } }),
     ),
   );
-  const session = await call<{ accessToken: string }>(api, 'POST', '/auth/login', { body: accounts.operator });
-  const token = session.accessToken;
-  await call(api, 'POST', '/products/import', { token, text: productsCsv });
+  const { accessToken } = await dataOf(anybody.POST('/auth/login', { body: accounts.operator }));
+  const { http } = createClient({ api, token: () => accessToken });
+  await http.POST('/products/import', {
+    headers: { 'content-type': 'text/csv' },
+    ...{ body: productsCsv, bodySerializer: (text: string) => text },
+  });
 
-  const { items: sales } = await call<{ items: Sale[] }>(api, 'GET', '/sales?limit=50', {});
+  const { items: sales } = await dataOf(anybody.GET('/sales', { params: { query: { limit: 50 } } }));
   if (sales.some(({ phase, status }) => status === 'active' && phase !== 'closed')) return accounts;
-  const { items: products } = await call<{ items: { productId: string; sku: string }[] }>(api, 'GET', '/products', {});
-  const productOf = (sku: string) => products.find((product) => product.sku === sku)?.productId;
+  const { items: products } = await dataOf(anybody.GET('/products'));
+  const productOf = (sku: string) => products.find((product) => product.sku === sku)?.productId ?? '';
   const now = Date.now();
   const at = (minutes: number) => new Date(now + minutes * minuteMs).toISOString();
   const common = { capPerCustomer: 4, waitlistSize: 200, offerLifeSeconds: 120 };
@@ -72,20 +71,9 @@ export async function addSampleData(stack: Stack): Promise<SampleAccounts> {
     { sku: 'SEAT-A', name: 'Opening night, reservations open soon', allotment: 50, times: [3, 15, 16, 60] },
   ];
   for (const { sku, name, allotment, times } of planned) {
-    const [reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt] = times.map(at);
-    await call(api, 'POST', '/sales', {
-      token,
-      body: {
-        ...common,
-        productId: productOf(sku),
-        name,
-        allotment,
-        reserveOpensAt,
-        reserveClosesAt,
-        purchaseOpensAt,
-        purchaseClosesAt,
-      },
-    });
+    const [reserveOpensAt = '', reserveClosesAt = '', purchaseOpensAt = '', purchaseClosesAt = ''] = times.map(at);
+    const window = { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt };
+    await http.POST('/sales', { body: { ...common, productId: productOf(sku), name, allotment, ...window } });
   }
   return accounts;
 }
@@ -100,28 +88,4 @@ function sampleAccounts(dir: string): SampleAccounts {
   const made = { operator: account('operator'), customers: customerNames.map(account) };
   writeFileSync(file, JSON.stringify(made, null, 2), { mode: 0o600 });
   return made;
-}
-
-interface CallOptions {
-  token?: string;
-  body?: object;
-  /** A body of CSV, for an import. */
-  text?: string;
-  expect?: number[];
-}
-
-async function call<T>(api: string, method: string, path: string, options: CallOptions): Promise<T> {
-  const response = await fetch(api + path, {
-    method,
-    headers: {
-      ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
-      ...(options.text ? { 'content-type': 'text/csv' } : options.body ? { 'content-type': 'application/json' } : {}),
-    },
-    body: options.text ?? (options.body ? JSON.stringify(options.body) : undefined),
-    signal: AbortSignal.timeout(20_000),
-  });
-  const answer = await response.text();
-  const expected = options.expect?.includes(response.status) ?? response.ok;
-  if (!expected) throw new Error(`sample data: ${method} ${path} answered ${response.status}: ${answer.slice(0, 300)}`);
-  return (answer ? JSON.parse(answer) : undefined) as T;
 }

@@ -1,5 +1,5 @@
 /**
- * The API inside the test's own process: finds the function of a call in `serverless.yml` as API Gateway does, hands it
+ * The API inside the test's own process, without HTTP and so without the client, which would not send half of what is sent here: finds the function of a call in `serverless.yml` as API Gateway does, hands it
  * the event API Gateway would, and checks every answer against the OpenAPI document.
  *
  * Invariant: an answer that the document does not describe (a status, a code, a field too many or too few) fails the

@@ -10,7 +10,7 @@ export async function confirmAtBank(running: RunningBed, purchaseId: string, url
   await tellOfPayment(running, purchaseId, url);
 }
 
-/** Tells a bed that a payment was confirmed, as the provider's webhook would: the provider knows no bed. */
+/** Tells a bed that a payment was confirmed, as the provider's webhook would, by bytes that are signed as they are: the provider knows no bed. */
 export async function tellOfPayment({ api, bed }: RunningBed, purchaseId: string, url: string): Promise<void> {
   const authorization = `Bearer ${bed.registry['secret/payment-api-key']}`;
   const asked = await fetch(new URL(`/v1/charges/${purchaseId}`, url), { headers: { authorization } });

@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createClient, Problem } from '#client/index.ts';
 import { seedOperator } from '#identity/register.ts';
 import { freePort } from '#local/free-port.ts';
 import { projectRoot } from '#local/state-folder.ts';
@@ -39,20 +40,27 @@ export interface RunningBed {
   close(): Promise<void>;
 }
 
-/** Calls of the API at an address, sent once and as they stand: the client's tries would hide a fault that a test is there to see. */
+/** The time an answer may take on a machine on which much else runs. */
+const answerMs = 120_000;
+
+/** Calls of the API at an address by the client, each sent once: more tries would hide a fault that a test is there to see. */
 export function callsTo(api: string): Pick<RunningBed, 'call' | 'signIn' | 'customer'> {
   async function call<T>(method: string, path: string, { token, body, key }: CallOptions = {}): Promise<T> {
-    const response = await fetch(api + path, {
+    const { send } = createClient({ api, token: () => token, tries: 1, answerMs });
+    const init = {
       method,
       headers: {
-        ...(token ? { authorization: `Bearer ${token}` } : {}),
         ...(body ? { 'content-type': 'application/json' } : {}),
         ...(key ? { 'idempotency-key': key } : {}),
       },
       ...(body ? { body: JSON.stringify(body) } : {}),
+    };
+    const response = await send(path, init).catch((problem: unknown) => {
+      if (!(problem instanceof Problem)) throw problem;
+      const { status, body: said } = problem;
+      throw new Error(`${method} ${path}: ${status} ${JSON.stringify(said)}`, { cause: problem });
     });
     const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
     return (text === '' ? undefined : JSON.parse(text)) as T;
   }
 
