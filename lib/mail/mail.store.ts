@@ -1,9 +1,12 @@
 /** The store of mails: the only code that writes `mails`. It decides nothing. */
-import { type CustomerId, fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, consequentId, fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import type { mailStates } from './mail.table.ts';
 
 export type MailState = (typeof mailStates)[number];
+
+/** The channel of mail itself; all others tell notices alone. */
+export const mailChannel = 'mail';
 
 /** A mail that is to be sent. */
 export interface AskedMail {
@@ -22,30 +25,43 @@ export interface DueMail extends AskedMail {
 }
 
 /**
- * Writes mails that are due now; one that is there already stays as it is. Those that are `urgent` are sent before all others, however
- * many wait.
+ * Writes messages that are due now; one that is there already stays as it is, so what is told by two channels is written once for each.
+ * Those that are `urgent` are sent before all others, however many wait.
  */
-export async function insertMails(sql: Sql, asked: readonly AskedMail[], { urgent = false } = {}): Promise<void> {
-  if (asked.length === 0) return;
+export async function insertMails(
+  sql: Sql,
+  told: readonly AskedMail[],
+  { urgent = false, channel = mailChannel } = {},
+): Promise<void> {
+  if (told.length === 0) return;
+  const asked =
+    channel === mailChannel
+      ? told
+      : told.map((one) => ({ ...one, id: consequentId(one.createdAtMs, `${channel} ${one.id}`) }));
   // In the order of the primary key, so that two batches that overlap take their locks in the same order.
   const rows = [...asked]
     .sort((one, other) => (one.id < other.id ? -1 : 1))
     .map(({ id, kind, customerId, address, facts, createdAtMs }) => [
       ...[toBytes(id), kind, customerId === null ? null : toBytes(customerId), address, JSON.stringify(facts)],
-      ...['due', 0, urgent ? 0 : createdAtMs, createdAtMs],
+      ...['due', 0, urgent ? 0 : createdAtMs, createdAtMs, channel],
     ]);
   await sql.change(
-    `INSERT INTO mails (id, kind, customer_id, address, facts, state, attempts, due_at_ms, created_at_ms) VALUES ?
+    `INSERT INTO mails (id, kind, customer_id, address, facts, state, attempts, due_at_ms, created_at_ms, channel)
+     VALUES ?
      ON DUPLICATE KEY UPDATE attempts = mails.attempts`,
     [rows],
   );
 }
 
 /**
- * Claims mails that are due, those first that have been due longest, and leaves those that another worker claims: counts the
- * attempt, which is taken to have died at `diesAtMs`.
+ * Claims messages of a channel that are due, those first that have been due longest, and leaves those that another worker claims:
+ * counts the attempt, which is taken to have died at `diesAtMs`.
  */
-export async function claimDueMails(tx: Tx, nowMs: number, diesAtMs: number, limit: number): Promise<DueMail[]> {
+export async function claimDueMails(
+  tx: Tx,
+  channel: string,
+  { nowMs, diesAtMs, limit }: { readonly nowMs: number; readonly diesAtMs: number; readonly limit: number },
+): Promise<DueMail[]> {
   type Row = Omit<DueMail, 'id' | 'customerId' | 'facts'> & {
     readonly id: Buffer;
     readonly customerId: Buffer | null;
@@ -54,8 +70,8 @@ export async function claimDueMails(tx: Tx, nowMs: number, diesAtMs: number, lim
   };
   const rows = await tx.rows<Row>(
     `SELECT id, kind, customer_id AS customerId, address, facts, created_at_ms AS createdAtMs, attempts FROM mails
-     WHERE state = 'due' AND due_at_ms <= ? ORDER BY due_at_ms LIMIT ? FOR UPDATE SKIP LOCKED`,
-    [nowMs, limit],
+     WHERE channel = ? AND state = 'due' AND due_at_ms <= ? ORDER BY due_at_ms LIMIT ? FOR UPDATE SKIP LOCKED`,
+    [channel, nowMs, limit],
   );
   if (rows.length === 0) return [];
   await tx.change('UPDATE mails SET attempts = attempts + 1, due_at_ms = ? WHERE id IN (?)', [

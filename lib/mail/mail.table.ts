@@ -1,4 +1,4 @@
-/** `mails`: mails that were asked for, and what became of them. Written by `mail.store.ts`. */
+/** `mails`: messages that were asked for, by mail and by further channels, and what became of them. Written by `mail.store.ts`. */
 import { index, int, json, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '#platform/mysql/columns.ts';
 
@@ -8,8 +8,9 @@ export const mailStates = ['due', 'sent', 'dropped', 'given_up'] as const;
 export const mails = mysqlTable(
   'mails',
   {
-    /** That of the notice that it tells, so that each is mailed once; otherwise its own. */
+    /** A mail has that of the notice that it tells, another channel's message one made of both: so each notice is told once by each. */
     id: id('id').primaryKey(),
+    channel: varchar('channel', { length: 16 }).notNull().default('mail'),
     /** What it is about; what it says is made when it is sent. */
     kind: varchar('kind', { length: 48 }).notNull(),
     /** Whom it is for; null if only the address is known. */
@@ -26,7 +27,9 @@ export const mails = mysqlTable(
     lastError: varchar('last_error', { length: 64 }),
   },
   (table) => [
+    /** Of a build that knew mail alone; without readers once that cannot come back. */
     index('mails_due').on(table.state, table.dueAtMs),
+    index('mails_channel_due').on(table.channel, table.state, table.dueAtMs),
     index('mails_customer').on(table.customerId),
     index('mails_age').on(table.createdAtMs),
   ],

@@ -1,15 +1,16 @@
 /**
- * Notices by mail: the same notices that the list shows, once each to every customer with a verified address.
+ * Notices by mail and by further channels: the same notices that the list shows, once each to every customer whom the channel
+ * reaches.
  *
- * Mail has a queue and a worker of its own, fed by the same events as the list, so its failures delay nothing else. The
- * row of a mail has the notice's id: an event that comes twice is mailed once.
+ * Channels have a queue and a worker of their own, fed by the same events as the list, so their failures delay nothing else. The
+ * row of a message follows from the notice and the channel: an event that comes twice is told once by each.
  */
 import type { BusEvent } from '#events/catalog.ts';
-import { findRecipients } from '#identity/customer.store.ts';
 import { insertMails } from '#mail/mail.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { locate, type Registry } from '#platform/kernel/registry.ts';
 import { readSignedText, signText } from '#platform/security/signed-text.ts';
+import type { NoticeChannel } from './channel.ts';
 import { type NoticeKind, noticesOf } from './notice.ts';
 
 /** What reminds of a time that the customer knew before; all others say something new, and are always sent. */
@@ -25,22 +26,24 @@ export function isReminder(kind: NoticeKind): boolean {
   return reminders.has(kind);
 }
 
-/** Writes down the mails that follow from events. */
-export async function recordMails({ db }: Needs<'db'>, events: readonly BusEvent[]): Promise<void> {
+/** Writes down what follows from events for a channel. */
+export async function recordMails(
+  deps: Needs<'db'>,
+  channel: NoticeChannel,
+  events: readonly BusEvent[],
+): Promise<void> {
   const notices = events.flatMap(noticesOf);
-  const recipients = await findRecipients(db, [...new Set(notices.map(({ customerId }) => customerId))], {
-    verified: true,
-  });
+  if (notices.length === 0) return;
+  const customerIds = [...new Set(notices.map(({ customerId }) => customerId))];
+  const readers = await channel.readersOf(deps, customerIds);
   const wanted = notices.filter(({ customerId, kind }) => {
-    const recipient = recipients.get(customerId);
-    return recipient && (recipient.reminders || !isReminder(kind));
+    const reader = readers.get(customerId);
+    return reader && (reader.reminders || !isReminder(kind));
   });
-  await insertMails(
-    db,
-    wanted.map(({ id, kind, customerId, facts, createdAtMs }) => ({
-      ...{ id, kind, customerId, address: null, facts, createdAtMs },
-    })),
-  );
+  const rows = wanted.map(({ id, kind, customerId, facts, createdAtMs }) => ({
+    ...{ id, kind, customerId, address: null, facts, createdAtMs },
+  }));
+  await insertMails(deps.db, rows, { channel: channel.name });
 }
 
 const about = 'no reminders by mail';

@@ -198,6 +198,15 @@ describe('operations', () => {
     const silent = changing.filter(([, { idempotent, repeated }]) => !idempotent && repeated === undefined);
     expect(silent.map(([name]) => name)).toEqual([]);
   });
+
+  test('that are a POST take an Idempotency-Key, but for those that docs/api.md names', () => {
+    const text = readFileSync(join(projectRoot, 'docs/api.md'), 'utf8');
+    const [, named = ''] = /\nThese POSTs take no key[^\n]*\n([\s\S]*?)\n## /.exec(text) ?? [];
+    const keyless = Object.values(routes)
+      .filter(({ method, idempotent }) => method === 'POST' && !idempotent)
+      .map(({ path }) => `POST ${path}`);
+    expect([...named.matchAll(/`(POST [^`]+)`/g)].map(([, call]) => call).sort()).toEqual(keyless.sort());
+  });
 });
 
 describe('messages of the WebSocket', () => {

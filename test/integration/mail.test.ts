@@ -1,13 +1,16 @@
 /** Notices by mail: once each, for their reader, and whatever becomes of the mail server. */
 import type { BusEvent } from '#events/catalog.ts';
-import { changeProfile } from '#identity/customer.store.ts';
+import { changeProfile, findRecipients } from '#identity/customer.store.ts';
 import { startMailServer } from '#local/mail/server.ts';
-import { attemptDiesAfterMs, givenUpAfterMs } from '#mail/send-due.ts';
+import { waitFor } from '#local/wait.ts';
+import { attemptDiesAfterMs, givenUpAfterMs, mailsPerPage } from '#mail/send-due.ts';
+import { byMail } from '#notification/by-mail.ts';
+import type { NoticeChannel } from '#notification/channel.ts';
 import { recordMails } from '#notification/mail-notices.ts';
-import { sendMails } from '#notification/send-mails.ts';
+import { sendBy, sendMails } from '#notification/send-mails.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import { type CustomerId, toBytes } from '#platform/kernel/ids.ts';
-import { connectionsAtOnce, openMailer } from '#platform/mail/smtp.ts';
+import { openMailer } from '#platform/mail/smtp.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Api, openApi } from '../support/api.ts';
@@ -67,12 +70,15 @@ function reminded(customerId: CustomerId, deadlineMs = Date.UTC(2030, 4, 1, 12))
 }
 
 let delivered = 0;
-const consume = (environment: Deps, ...events: BusEvent[]) =>
-  sendMails(
-    environment,
-    events.map((message) => ({ messageId: `m${delivered++}`, message, sentAtMs: Date.now(), deliveries: 1 })),
-    environment.clock() + 30_000,
-  );
+const consumeWith =
+  (send: typeof sendMails) =>
+  (environment: Deps, ...events: BusEvent[]) =>
+    send(
+      environment,
+      events.map((message) => ({ messageId: `m${delivered++}`, message, sentAtMs: Date.now(), deliveries: 1 })),
+      environment.clock() + 30_000,
+    );
+const consume = consumeWith(sendMails);
 const later = (ms: number) => withDeps(deps, { clock: () => Date.now() + ms });
 const stateOf = async (customerId: CustomerId) =>
   deps.db.rows<{ state: string; attempts: number; lastError: string | null }>(
@@ -174,8 +180,8 @@ describe('a mail server', () => {
   test.each([451, 550])('that answers %i and names whom it does not take leaves no name in the log', async (code) => {
     mailing.server.answers((to) => ({ code, message: `<${to}> is not taken` }));
     const run = openMailer(bed.registry['secret/mail-url'] ?? '').open();
-    const sent = { to: 'ada@example.com', subject: 'News', text: 'News', messageId: 'one@holdfast' };
-    const error: Error = await run.send(sent).then(
+    const sent = { to: 'ada@example.com', subject: 'News', text: 'News' };
+    const error: Error = await run.send(sent, 'one').then(
       () => new Error('it was taken'),
       (thrown) => thrown,
     );
@@ -223,11 +229,83 @@ describe('a mail server', () => {
   });
 });
 
+describe('a further channel', () => {
+  /** One that reaches every customer and tells kinds of notices, as far as its provider takes them. */
+  function texting(provider: (to: string) => Promise<unknown> = async () => undefined) {
+    const sent: { to: string; kind: string; id: string }[] = [];
+    const channel: NoticeChannel<{ to: string; kind: string }> = {
+      ...{ name: 'sms', atOnce: 2 },
+      readersOf: ({ db }, customerIds) => findRecipients(db, customerIds, { verified: false }),
+      compose: async (_deps, { customerId, kind }) => ({ to: customerId ?? '', kind }),
+      open: () => ({
+        async send(message, id) {
+          await provider(message.to);
+          sent.push({ ...message, id });
+        },
+        close: () => undefined,
+      }),
+    };
+    const to = (customerId: string) => sent.filter((message) => message.to === customerId);
+    return { to, consume: consumeWith(sendBy([byMail, channel])) };
+  }
+
+  test('tells each notice once, whatever mail does, and whom mail does not reach too', async () => {
+    const [reader, stranger] = [await verified(), await api.customer()];
+    const { to, consume: consumeBoth } = texting();
+    const events = [captured(reader.customerId), captured(stranger.customerId), reminded(reader.customerId)];
+    await Promise.all([consumeBoth(deps, ...events), consumeBoth(deps, ...events)]);
+    await consumeBoth(deps, ...events);
+    expect(
+      to(reader.customerId)
+        .map(({ kind }) => kind)
+        .sort(),
+    ).toEqual(['purchase.captured', 'reminder.closing-soon']);
+    expect([to(stranger.customerId).length, mailing.to(stranger.email).length]).toEqual([1, 0]);
+    expect([mailing.to(reader.email).length, (await stateOf(reader.customerId)).length]).toEqual([2, 4]);
+  });
+
+  test('is told no reminders either by who wants none', async () => {
+    const reader = await verified({ reminders: false });
+    const { to, consume: consumeBoth } = texting();
+    await consumeBoth(deps, reminded(reader.customerId), captured(reader.customerId));
+    expect(to(reader.customerId).map(({ kind }) => kind)).toEqual(['purchase.captured']);
+  });
+
+  test('that does not know whom it reaches has its events repeated; the mails have gone', async () => {
+    const reader = await verified();
+    const lost: NoticeChannel = {
+      ...{ name: 'lost', atOnce: 1, compose: async () => undefined },
+      readersOf: () => Promise.reject(new Error('no numbers today')),
+      open: () => ({ send: async () => undefined, close: () => undefined }),
+    };
+    await expect(consumeWith(sendBy([lost, byMail]))(deps, captured(reader.customerId))).rejects.toThrow('no numbers');
+    expect(mailing.to(reader.email)).toHaveLength(1);
+  });
+
+  test('that never settles holds up no mail, and gets its messages later; mail that fails holds up none of it', async () => {
+    const reader = await verified();
+    let hangs = true;
+    const { to, consume: consumeBoth } = texting(() => (hangs ? new Promise(() => undefined) : Promise.resolve()));
+    const consuming = consumeBoth(deps, captured(reader.customerId));
+    await waitFor('the mail', async () => mailing.to(reader.email).length === 1, { timeoutMs: 4_000 });
+    expect(await consuming).toEqual([]);
+    expect((await stateOf(reader.customerId)).map(({ state, lastError }) => [state, lastError]).sort()).toEqual([
+      ['due', 'no_answer_in_time'],
+      ['sent', null],
+    ]);
+    hangs = false;
+    mailing.server.answers(() => ({ code: 451, message: 'later' }));
+    await deps.redis.flushdb();
+    await consumeBoth(later(attemptDiesAfterMs), captured(reader.customerId));
+    expect([to(reader.customerId).length, mailing.to(reader.email).length]).toEqual([2, 1]);
+  });
+});
+
 test('a code that somebody waits for is sent before the notices that wait, however many', async () => {
   const reader = await verified();
   const asking = await api.customer();
-  const notices = Array.from({ length: 3 * connectionsAtOnce }, () => captured(reader.customerId));
-  await recordMails(deps, notices);
+  const notices = Array.from({ length: 2 * mailsPerPage }, () => captured(reader.customerId));
+  await recordMails(deps, byMail, notices);
   expect((await api.call('POST /me/contact/code', { token: asking.token })).status).toBe(202);
   const before = mailing.server.mails().length;
   await mailing.work(deps);
@@ -236,7 +314,8 @@ test('a code that somebody waits for is sent before the notices that wait, howev
     .slice(before)
     .flatMap(({ to }) => to);
   expect(sent.filter((address) => address === reader.email)).toHaveLength(notices.length);
-  expect(sent.slice(0, connectionsAtOnce)).toContain(asking.email);
+  // What is claimed together is sent in no order of its own, and before anything else is claimed.
+  expect(sent.slice(0, mailsPerPage)).toContain(asking.email);
 });
 
 test('a worker that dies after sending sends again, under the same Message-ID', async () => {
@@ -245,7 +324,7 @@ test('a worker that dies after sending sends again, under the same Message-ID', 
     throw new Error('died');
   };
   // What is written outside of a transaction is the outcome alone, and the mails of an event.
-  await recordMails(deps, [captured(customerId)]);
+  await recordMails(deps, byMail, [captured(customerId)]);
   await expect(consume(withDeps(deps, { db: { ...deps.db, change: died } }))).rejects.toThrow('died');
   await consume(later(attemptDiesAfterMs));
   const mails = mailing.to(email);

@@ -6,35 +6,20 @@
  */
 import { createTransport } from 'nodemailer';
 import { mailCallTimeoutMs } from '#platform/kernel/time-limits.ts';
+import { type ChannelRun, MessageRefused } from './channel.ts';
 
 /** A mail as its reader gets it; plain text. */
 export interface Mail {
   readonly to: string;
   readonly subject: string;
   readonly text: string;
-  /** Names it among all mails, so that one that was sent twice can be seen to be the same. */
-  readonly messageId: string;
   /** Where its reader says that no more like it are wanted, with one POST and without signing in (RFC 8058). */
   readonly unsubscribeUrl?: string | undefined;
 }
 
-export interface MailRun {
-  /** Sends a mail. Throws `MailRefused` if the server never takes it, and any other error if it may later. */
-  send(mail: Mail): Promise<void>;
-  close(): void;
-}
-
 export interface Mailer {
   /** Opens a run of mails; connections are made as they are needed. */
-  open(): MailRun;
-}
-
-/** The server will never take this mail: the address is wrong, or it does not want it. */
-export class MailRefused extends Error {
-  constructor(cause: unknown) {
-    super('the mail was refused for good', { cause });
-    this.name = 'MailRefused';
-  }
+  open(): ChannelRun<Mail>;
 }
 
 /** How many connections a run has at most. */
@@ -65,13 +50,13 @@ export function openMailer(address: string): Mailer {
         disableUrlAccess: true,
       });
       return {
-        async send({ unsubscribeUrl, messageId, ...mail }) {
+        async send({ unsubscribeUrl, ...mail }, messageId) {
           const headers = { ...automatic, ...(unsubscribeUrl ? unsubscribing(unsubscribeUrl) : {}) };
           const signal = AbortSignal.timeout(mailCallTimeoutMs);
           try {
-            await pool.sendMail({ from, ...mail, messageId: `<${messageId}>`, headers, signal });
+            await pool.sendMail({ from, ...mail, messageId: `<${messageId}@holdfast>`, headers, signal });
           } catch (error) {
-            throw isForGood(error) ? new MailRefused(error) : notTaken(error);
+            throw isForGood(error) ? new MessageRefused(error) : notTaken(error);
           }
         },
         close: () => pool.close({ force: true }),
