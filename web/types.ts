@@ -1,11 +1,9 @@
 /** What the API answers, as its document describes it: the types of the client. */
 
-import type { RowError } from '#catalog/product.shapes.ts';
 import type { components, operations } from '#client/schema.ts';
 
 type Schemas = components['schemas'];
 
-export type { RowError };
 /** What the acts of operators are searched by. */
 export type ActsQuery = Omit<NonNullable<operations['list-acts']['parameters']['query']>, 'limit' | 'cursor'>;
 export type ApiKeyView = Schemas['ApiKey'];
@@ -41,6 +39,8 @@ export type RefundRequest = Schemas['RefundRequest'];
 export type ReservationAccepted = Schemas['ReservationAccepted'];
 export type ReservationView = Schemas['Reservation'];
 export type Reschedule = Schemas['Reschedule'];
+/** What is wrong with a row of a file. */
+export type RowError = NonNullable<Schemas['Problem']['rows']>[number];
 export type SaleChange = Schemas['SaleChange'];
 export type SaleMove = Schemas['Rescheduled'];
 export type SaleOverview = Schemas['SaleOverview'];

@@ -4,14 +4,14 @@ import type { components } from './schema.ts';
 /** A code of the API; one that a newer API has is a text that is not in this list. */
 export type ProblemCode = components['schemas']['Problem']['code'] | 'unreachable' | 'unknown' | (string & {});
 
-/** The body of a problem, as far as it is read. */
-export interface ProblemBody {
-  readonly title?: string;
-  readonly detail?: string;
+type Described = components['schemas']['Problem'];
+
+/** The body of a problem, as far as there is one. */
+export interface ProblemBody
+  extends Readonly<
+    Partial<Pick<Described, 'title' | 'detail' | 'fields' | 'challenge' | 'confirmation' | 'rows' | 'scope'>>
+  > {
   readonly code?: ProblemCode;
-  readonly fields?: readonly { readonly field: string; readonly message: string }[];
-  /** The work that lets a call pass which was refused as `work_required`. */
-  readonly challenge?: object;
 }
 
 /** A refusal or a fault of the API, or of the way to it (status 0, code `unreachable`). */

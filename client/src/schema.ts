@@ -2686,6 +2686,18 @@ export interface components {
             challenge?: {
                 [key: string]: unknown;
             };
+            /** @description What to send with the same call if it is meant, where confirmation_required gives it */
+            confirmation?: string;
+            /** @description What of a file is not valid, where import_rejected says so; rows count from 1, with the header */
+            rows?: ({
+                row: number;
+                field: string;
+                message: string;
+            } & {
+                [key: string]: unknown;
+            })[];
+            /** @description What an API key lacks that was refused as missing_scope */
+            scope?: string;
         } & {
             [key: string]: unknown;
         };

@@ -190,6 +190,13 @@ describe('the document', () => {
     expect(documented).toEqual(codesOf(route));
   });
 
+  test('names what a program goes on with after a refusal', () => {
+    const { properties = {} } = components.schemas?.Problem as { properties?: object };
+    expect(Object.keys(properties)).toEqual(
+      expect.arrayContaining(['fields', 'retryAfterSeconds', 'challenge', 'confirmation', 'rows', 'scope']),
+    );
+  });
+
   test('names every code in the one schema of problems, and shows an example of each that fits it', () => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false });
     ajv.addSchema(document, 'api');

@@ -284,7 +284,7 @@ function ImportForm() {
         setOutcome({ imported: await dataOf(imported) });
       } catch (problem) {
         if (!(problem instanceof Problem)) throw problem;
-        const { rows } = problem.body as { rows?: RowError[] };
+        const { rows } = problem.body;
         if (problem.code === 'payload_too_large') setOutcome({ rows: [], problem: text.tooLarge });
         else if (rows) setOutcome({ rows, problem: text.refused(format.number(rows.length)) });
         else setOutcome({ rows: [], problem: store.problemText(problem) });

@@ -181,8 +181,7 @@ function Acts({ sale }: { sale: SaleView }) {
 /** The token of a refusal that wants to be confirmed. */
 function confirmationOf(problem: unknown): string | undefined {
   if (!(problem instanceof Problem) || problem.code !== 'confirmation_required') return undefined;
-  const { confirmation } = problem.body as { confirmation?: unknown };
-  return typeof confirmation === 'string' ? confirmation : undefined;
+  return problem.body.confirmation;
 }
 
 const mostUnits = 100_000_000;

@@ -57,6 +57,15 @@ const Problem = z
       .looseObject({})
       .optional()
       .describe('The work that lets a call pass which was refused as work_required'),
+    confirmation: z
+      .string()
+      .optional()
+      .describe('What to send with the same call if it is meant, where confirmation_required gives it'),
+    rows: z
+      .array(z.looseObject({ row: z.int(), field: z.string(), message: z.string() }))
+      .optional()
+      .describe('What of a file is not valid, where import_rejected says so; rows count from 1, with the header'),
+    scope: z.string().optional().describe('What an API key lacks that was refused as missing_scope'),
   })
   .meta({ id: 'Problem', description: 'A refusal, or a fault: problem details (RFC 9457)' });
 
