@@ -87,6 +87,15 @@ const settled = new Set<string>([
   'disputed',
 ] satisfies Purchase['state'][]);
 
+/** What is told; the server's answers to what this client says are its own affair. */
+const newsTypes = new Set<string>([
+  'reservation',
+  'purchase',
+  'reminder',
+  'stock',
+  'sale',
+] satisfies News['type'][]);
+
 /** Whoever comes back asks again, but not all at one moment. */
 const spreadMs = 1_000;
 
@@ -101,7 +110,8 @@ export function createClient(options: ClientOptions): Client {
   const { websocket, token, onState, pingMs } = options;
   const { http, send } = openHttp(options);
   const listeners = new Set<Listener>();
-  const watchers = new Map<string, number>();
+  /** Who watches each sale. */
+  const watchers = new Map<string, Set<object>>();
   let state: LinkState = 'off';
   const live =
     websocket === undefined
@@ -189,25 +199,29 @@ export function createClient(options: ClientOptions): Client {
         signal,
       });
     },
-    listen: (hear) => add({ hear: (message) => hear(message as News) }),
+    listen: (hear) => add({ hear: (message) => newsTypes.has(message.type ?? '') && hear(message as News) }),
     watch(saleId, hear, code) {
-      watchers.set(saleId, (watchers.get(saleId) ?? 0) + 1);
+      const watching = watchers.get(saleId) ?? new Set();
+      const watcher = {};
+      watchers.set(saleId, watching.add(watcher));
       live?.watch(saleId, code);
       const isAbout = ({ type, saleId: about }: LiveMessage) =>
         about === saleId && (type === 'stock' || type === 'sale');
       const stop = add({ hear: (message) => isAbout(message) && hear(message as News) });
-      let isWatching = true;
       return () => {
         stop();
-        if (!isWatching) return;
-        isWatching = false;
-        const others = (watchers.get(saleId) ?? 1) - 1;
-        watchers.set(saleId, others);
-        if (others === 0) live?.unwatch(saleId);
+        if (!watching.delete(watcher) || watching.size > 0) return;
+        watchers.delete(saleId);
+        live?.unwatch(saleId);
       };
     },
     close() {
       listeners.clear();
+      for (const [saleId, watching] of watchers) {
+        watching.clear();
+        live?.unwatch(saleId);
+      }
+      watchers.clear();
       live?.close();
     },
   };

@@ -191,7 +191,7 @@ describe('the document', () => {
   });
 
   test('names what a program goes on with after a refusal', () => {
-    const { properties = {} } = components.schemas?.Problem as { properties?: object };
+    const { properties = {} } = (components.schemas?.Problem ?? {}) as { properties?: object };
     expect(Object.keys(properties)).toEqual(
       expect.arrayContaining(['fields', 'retryAfterSeconds', 'challenge', 'confirmation', 'rows', 'scope']),
     );
