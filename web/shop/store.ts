@@ -382,12 +382,14 @@ export class Store {
     this.update();
   }
 
+  /** Asks at the status URL of a reservation. The one of the 202 proves that it exists, even if no store knows it yet. */
+  async #atStatusUrl(reservationId: string, init?: RequestInit): Promise<ReservationView> {
+    const url = this.reservations.get(reservationId)?.statusUrl ?? `/reservations/${reservationId}`;
+    return (await this.#api.send(url, init)).json();
+  }
+
   async #readReservation(reservationId: string): Promise<void> {
-    const statusUrl = this.reservations.get(reservationId)?.statusUrl;
-    const { http, send } = this.#api;
-    // The status URL of the 202 proves that there is a reservation, even if no store knows it yet.
-    if (statusUrl !== undefined) this.#put((await (await send(statusUrl)).json()) as ReservationView);
-    else this.#put(await dataOf(http.GET('/reservations/{reservationId}', ofReservation(reservationId))));
+    this.#put(await this.#atStatusUrl(reservationId));
   }
 
   /** Asks for the decision if no push brings it. */
@@ -539,16 +541,17 @@ export class Store {
 
   async giveBack(reservationId: string): Promise<void> {
     await this.attempt(`give:${reservationId}`, async () => {
-      const { http } = this.#api;
-      this.#put(await dataOf(http.DELETE('/reservations/{reservationId}', ofReservation(reservationId))));
+      this.#put(await this.#atStatusUrl(reservationId, { method: 'DELETE' }));
       this.say('good', this.words.reservation.given);
     });
   }
 
   async reduce(reservationId: string, quantity: number): Promise<void> {
     await this.attempt(`give:${reservationId}`, async () => {
-      const call = { ...ofReservation(reservationId), body: { quantity } };
-      this.#put(await dataOf(this.#api.http.PATCH('/reservations/{reservationId}', call)));
+      const headers = { 'content-type': 'application/json' };
+      this.#put(
+        await this.#atStatusUrl(reservationId, { method: 'PATCH', headers, body: JSON.stringify({ quantity }) }),
+      );
       this.say('good', this.words.reservation.reduced);
       await this.readMine();
     });
@@ -789,8 +792,6 @@ interface Pushes
   purchaseId: string;
   saleId: string;
 }
-
-const ofReservation = (reservationId: string) => ({ params: { path: { reservationId } } });
 
 const badNews: ReadonlySet<string> = new Set(['reservation.rejected', 'reservation.expired', 'purchase.declined']);
 
