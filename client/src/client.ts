@@ -88,13 +88,7 @@ const settled = new Set<string>([
 ] satisfies Purchase['state'][]);
 
 /** What is told; the server's answers to what this client says are its own affair. */
-const newsTypes = new Set<string>([
-  'reservation',
-  'purchase',
-  'reminder',
-  'stock',
-  'sale',
-] satisfies News['type'][]);
+const newsTypes = new Set<string>(['reservation', 'purchase', 'reminder', 'stock', 'sale'] satisfies News['type'][]);
 
 /** Whoever comes back asks again, but not all at one moment. */
 const spreadMs = 1_000;
