@@ -96,7 +96,8 @@ async function testOn(which: Aws, jestArguments: readonly string[], installWithi
     );
   }
   const resultsFile = join(stack.dir, 'jest.json');
-  rmSync(resultsFile, { force: true });
+  const looksFile = join(stack.dir, 'axe.jsonl');
+  for (const file of [resultsFile, looksFile]) rmSync(file, { force: true });
   const jest = spawn(
     process.execPath,
     [
@@ -117,6 +118,7 @@ async function testOn(which: Aws, jestArguments: readonly string[], installWithi
         ...stack.env,
         HOLDFAST_TEST_STACK: join(stack.dir, 'stack.json'),
         HOLDFAST_TEST_BROWSER: browser ?? '',
+        ...(values['keep-pages'] ? { HOLDFAST_AXE_LOG: looksFile } : {}),
         HOLDFAST_TEST_DEPLOYMENT: stack.localStack?.deploys ? 'yes' : 'no',
         NODE_OPTIONS: [process.env.NODE_OPTIONS, '--disable-warning=ExperimentalWarning'].filter(Boolean).join(' '),
       },
@@ -129,7 +131,7 @@ async function testOn(which: Aws, jestArguments: readonly string[], installWithi
   process.off('exit', stopJest);
   await stack.stop();
   const results = readResults(resultsFile);
-  if (values['keep-pages'] && results) await keepPages(results.testResults);
+  if (values['keep-pages'] && results) await keepPages(results.testResults, readFileSync(looksFile, 'utf8'));
   // A file that cannot be loaded has no tests to count but is a failure; so is a Jest that failed without results.
   const failed = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 1;
   return {
