@@ -59,7 +59,8 @@ const { aws, asked } = awsOf(values.aws);
 /** What the tests of pages run in; looked for only if they are among those asked for. */
 const browser = rest.length === 0 || rest.some((path) => path.includes('pages')) ? await findBrowser(say) : undefined;
 try {
-  if (rest.length === 0 && !browser) {
+  if (browser) say(`The pages are tested in ${browser}.`);
+  else if (rest.length === 0) {
     say('Not tested in a browser: there is no Chromium or Chrome here (HOLDFAST_TEST_BROWSER may name one).');
   }
   if (aws === 'localstack') say(ownEmulators);

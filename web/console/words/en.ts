@@ -390,7 +390,7 @@ export const en = {
     money: 'Money',
     paid: 'Paid, as ordered',
     purchases: 'Purchases paid',
-    step: (length: string) => `One point for each ${length}`,
+    step: (length: string) => `Each point stands for ${length}.`,
     tooEarly: 'Nothing has happened yet.',
     requested: 'requested',
     allocated: 'units set aside',
