@@ -65,6 +65,17 @@ describe('the host of the pages', () => {
     expect(sizeOf(/\/shop-/) + shared + words).toBeLessThan(50 * 1024);
   });
 
+  it('in the dark there are other colours, and nothing else is different', async () => {
+    const styles = [...(await buildPages())].filter(([path]) => path.endsWith('.css')).map(([, { body }]) => `${body}`);
+    const [dark = '', ...others] = styles.flatMap((style) => style.split('prefers-color-scheme').slice(1));
+    const [, set = ''] = /^:\s*dark\)\s*\{\s*:root\s*\{([^{}]*)\}\s*\}/.exec(dark) ?? [];
+    expect([
+      others,
+      set.split(';').filter((one) => one.trim() && !/^\s*--[\w-]+:.*(#[0-9a-f]{6}|rgb\()/.test(one)),
+    ]).toEqual([[], []]);
+    expect(set).toContain('--paper');
+  });
+
   it('pages of others may load <holdfast-sale>, which is as small as its README says', async () => {
     const response = await fetch(`${web.url}/embed/holdfast-sale.js`);
     const { headers } = response;

@@ -1,9 +1,10 @@
 /**
  * A worker process: runs the queue functions of serverless.yml, each fed from its queue.
  *
- *   node local/worker.ts [--functions allocate,pay] [--share 0/2]
+ *   node local/worker.ts [--functions allocate,pay] [--share 0/2] [--window-ms 50]
  *
  * Invariants: `maximumConcurrency` holds for the whole stack, so several workers divide it (`--share index/count`);
+ * `--window-ms` bounds the batching windows, for tests that wait for one decision after the other;
  * on SIGTERM running invocations finish and no message is lost. It reads the queues from HOLDFAST_REGISTRY and the
  * endpoint from AWS_ENDPOINT_URL_SQS, and prints one JSON line when it is ready and one per failure. Started by `startStack`.
  */
@@ -18,8 +19,14 @@ import { openSqs } from './sqs.ts';
 const defaultConcurrency = 5;
 
 const { values } = parseArgs({
-  options: { functions: { type: 'string' }, share: { type: 'string', default: '0/1' } },
+  options: {
+    functions: { type: 'string' },
+    share: { type: 'string', default: '0/1' },
+    'window-ms': { type: 'string' },
+  },
 });
+
+const longestWindowMs = Number(values['window-ms'] ?? Number.POSITIVE_INFINITY);
 
 function say(message: object): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
@@ -56,7 +63,7 @@ async function feed(declaredFunction: DeclaredFunction, mapping: DeclaredMapping
     timeoutMs: declaredFunction.timeoutSeconds * 1000,
     memoryMb: declaredFunction.memoryMb,
     batchSize: mapping.batchSize,
-    batchingWindowMs: mapping.batchingWindowSeconds * 1000,
+    batchingWindowMs: Math.min(mapping.batchingWindowSeconds * 1000, longestWindowMs),
     concurrency,
     reportsBatchItemFailures: mapping.reportsBatchItemFailures,
     report: (line) => say({ level: 'error', message: line }),

@@ -59,7 +59,8 @@ const { aws, asked } = awsOf(values.aws);
 /** What the tests of pages run in; looked for only if they are among those asked for. */
 const browser = rest.length === 0 || rest.some((path) => path.includes('pages')) ? await findBrowser(say) : undefined;
 try {
-  if (rest.length === 0 && !browser) {
+  if (browser) say(`The pages are tested in ${browser}.`);
+  else if (rest.length === 0) {
     say('Not tested in a browser: there is no Chromium or Chrome here (HOLDFAST_TEST_BROWSER may name one).');
   }
   if (aws === 'localstack') say(ownEmulators);
@@ -96,7 +97,8 @@ async function testOn(which: Aws, jestArguments: readonly string[], installWithi
     );
   }
   const resultsFile = join(stack.dir, 'jest.json');
-  rmSync(resultsFile, { force: true });
+  const looksFile = join(stack.dir, 'axe.jsonl');
+  for (const file of [resultsFile, looksFile]) rmSync(file, { force: true });
   const jest = spawn(
     process.execPath,
     [
@@ -117,6 +119,7 @@ async function testOn(which: Aws, jestArguments: readonly string[], installWithi
         ...stack.env,
         HOLDFAST_TEST_STACK: join(stack.dir, 'stack.json'),
         HOLDFAST_TEST_BROWSER: browser ?? '',
+        ...(values['keep-pages'] ? { HOLDFAST_AXE_LOG: looksFile } : {}),
         HOLDFAST_TEST_DEPLOYMENT: stack.localStack?.deploys ? 'yes' : 'no',
         NODE_OPTIONS: [process.env.NODE_OPTIONS, '--disable-warning=ExperimentalWarning'].filter(Boolean).join(' '),
       },
@@ -129,7 +132,7 @@ async function testOn(which: Aws, jestArguments: readonly string[], installWithi
   process.off('exit', stopJest);
   await stack.stop();
   const results = readResults(resultsFile);
-  if (values['keep-pages'] && results) await keepPages(results.testResults);
+  if (values['keep-pages'] && results) await keepPages(results.testResults, readFileSync(looksFile, 'utf8'));
   // A file that cannot be loaded has no tests to count but is a failure; so is a Jest that failed without results.
   const failed = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 1;
   return {

@@ -4,12 +4,12 @@ import { formatFor } from './format.ts';
 import { chosenLocale, languages } from './words.ts';
 
 /** Every text of the words, by its path; what takes arguments is called with them. */
-function textsOf(words: object, path = ''): [string, string][] {
+function textsOf(words: object, path = '', given = ['①', '②', '③']): [string, string][] {
   return Object.entries(words).flatMap(([key, value]): [string, string][] => {
     const name = path ? `${path}.${key}` : key;
     if (typeof value === 'string') return [[name, value]];
-    if (typeof value === 'function') return [[name, String(value(...['①', '②', '③'].slice(0, value.length)))]];
-    return textsOf(value as object, name);
+    if (typeof value === 'function') return [[name, String(value(...given.slice(0, value.length)))]];
+    return textsOf(value as object, name, given);
   });
 }
 
@@ -36,6 +36,11 @@ describe('the words of the shop and of the console', () => {
         expect([language, name, (text.match(/[①②③]/g) ?? []).sort()]).toEqual([language, name, given]);
       }
     }
+  });
+
+  test('one of something is not written as if it were several', () => {
+    const ones = textsOf(words.en, '', ['1', '1', '1']).filter(([, text]) => /\b1 ([a-z]{3,}s|are|were)\b/.test(text));
+    expect(ones).toEqual([]);
   });
 
   test('English has no Korean letters; Korean has no words in Latin ones', () => {

@@ -2288,6 +2288,7 @@ export interface components {
             confirmation?: string;
         };
         StockAdjustment: {
+            /** @description How many to add, or below zero how many that nobody holds to take back */
             units: number;
         };
         ReservationReduction: {
@@ -2295,7 +2296,10 @@ export interface components {
         };
         ReservationRequest: {
             quantity: number;
-            /** @default all */
+            /**
+             * @description `"all"`: all of the quantity or nothing; `{"atLeast": 1}`: what can be had of it, if it is so many at least
+             * @default all
+             */
             fill?: "all" | {
                 atLeast: number;
             };
@@ -2436,6 +2440,7 @@ export interface components {
         };
         Redrive: {
             queue: string;
+            /** @description Which messages: a list of their ids, or `"all"` of the queue */
             messageIds: string[] | "all";
         };
         LabelChange: {
@@ -2798,6 +2803,7 @@ export interface components {
             /** @enum {string} */
             state: "requested" | "allocated" | "waitlisted" | "rejected" | "purchased" | "cancelled" | "expired" | "refunded";
             quantity: number;
+            /** @description `"all"`: all of the quantity or nothing; `{"atLeast": 1}`: what can be had of it, if it is so many at least */
             fill: "all" | {
                 atLeast: number;
             };

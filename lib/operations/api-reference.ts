@@ -14,6 +14,8 @@ const configuration = {
   documentDownloadType: 'json',
   defaultHttpClient: { targetKey: 'shell', clientKey: 'curl' },
   authentication: { preferredSecurityScheme: 'accessToken' },
+  // On a phone the head names the operation that is read, on one line: a long name made the whole page wider than the screen.
+  customCss: 'header > span { overflow: hidden; text-overflow: ellipsis }',
 };
 
 /** Enforces this in the browser: scripts and calls only to this origin, and no eval. */

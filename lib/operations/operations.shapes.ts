@@ -62,7 +62,9 @@ export type DeadLetters = z.infer<typeof DeadLetters>;
 export const Redrive = z
   .strictObject({
     queue: QueueName,
-    messageIds: z.union([z.array(characters(1, 100)).min(1).max(100), z.literal('all')]),
+    messageIds: z
+      .union([z.array(characters(1, 100)).min(1).max(100), z.literal('all')])
+      .describe('Which messages: a list of their ids, or `"all"` of the queue'),
   })
   .meta({ id: 'Redrive' });
 export type Redrive = z.output<typeof Redrive>;

@@ -173,10 +173,12 @@ export const RefundRequest = z
     /** What returns to the sale once the money has been given back: all units of a reservation, or so many of them. */
     cancel: z
       .array(
-        z.union([
-          idOf<ReservationId>(),
-          z.strictObject({ reservationId: idOf<ReservationId>(), units: z.int().min(1).max(maxQuantity) }),
-        ]),
+        z
+          .union([
+            idOf<ReservationId>(),
+            z.strictObject({ reservationId: idOf<ReservationId>(), units: z.int().min(1).max(maxQuantity) }),
+          ])
+          .describe('A reservation with all of its units, by its id, or so many `units` of it'),
       )
       .max(maxReservationsPerPurchase)
       .refine((entries) => new Set(entries.map(idOfEntry)).size === entries.length, namedTwice)

@@ -15,7 +15,11 @@ export const maxQuantity = 10_000;
 const Quantity = z.number().int().min(1).max(maxQuantity);
 
 /** How a reservation may be filled: with all it asks for, or with at least a minimum. */
-export const Fill = z.union([z.literal('all'), z.strictObject({ atLeast: Quantity })]);
+export const Fill = z
+  .union([z.literal('all'), z.strictObject({ atLeast: Quantity })])
+  .describe(
+    '`"all"`: all of the quantity or nothing; `{"atLeast": 1}`: what can be had of it, if it is so many at least',
+  );
 
 /** What a customer asks for. */
 export const ReservationRequest = z

@@ -144,9 +144,11 @@ export const moveDangers = ['closes_at_once', 'takes_time', 'short_window', 'end
 /** Stock added to a sale, or with a negative number taken back. */
 export const AdjustStock = z
   .strictObject({
-    units: z.union([z.int().min(1).max(maxUnits), z.int().min(-maxUnits).max(-1)], {
-      error: `must be a whole number other than 0, of at most ${maxUnits.toLocaleString('en')} units`,
-    }),
+    units: z
+      .union([z.int().min(1).max(maxUnits), z.int().min(-maxUnits).max(-1)], {
+        error: `must be a whole number other than 0, of at most ${maxUnits.toLocaleString('en')} units`,
+      })
+      .describe('How many to add, or below zero how many that nobody holds to take back'),
   })
   .meta({ id: 'StockAdjustment' });
 export type AdjustStock = z.output<typeof AdjustStock>;

@@ -48,6 +48,25 @@ describe('one API', () => {
     for (const name of forbiddenNames) expect([name, allowing.filter((one) => one.test(name))]).toEqual([name, []]);
   });
 
+  test('says of what may be one of several things what each of them means', () => {
+    const silent: string[] = [];
+    let unions = 0;
+    const look = (value: unknown, place: string): void => {
+      if (typeof value !== 'object' || value === null) return;
+      const { anyOf, oneOf, description } = value as { anyOf?: object[]; oneOf?: object[]; description?: string };
+      // What may be null is one thing, or none.
+      const things = [...(anyOf ?? []), ...(oneOf ?? [])].filter((one) => !('type' in one) || one.type !== 'null');
+      if (things.length > 1) {
+        unions++;
+        if (!description && !things.every((one) => '$ref' in one || 'description' in one)) silent.push(place);
+      }
+      for (const [name, part] of Object.entries(value)) look(part, `${place}/${name}`);
+    };
+    look(document, '');
+    expect(unions).toBeGreaterThan(5);
+    expect(silent).toEqual([]);
+  });
+
   test('every route of serverless.yml is in routes.ts, and the other way round', () => {
     const lines = Object.values(routes).map(({ method, path }) => `${method} ${path}`);
     expect(lines.sort()).toEqual([...declaredLines].sort());

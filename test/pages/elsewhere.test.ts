@@ -38,9 +38,11 @@ async function serve(): Promise<Server> {
 
 beforeAll(async () => {
   [listed, unlisted] = await Promise.all([serve(), serve()]);
-  ({ running, storefront } = await storefrontBed(['https://shop.example.com', urlOf(listed)]));
+  ({ running, storefront } = await storefrontBed(['https://shop.example.com', urlOf(listed)], { decidesSoon: true }));
   shop = await openShop(running);
 }, slowMs);
+
+afterEach(() => shop?.leave());
 
 afterAll(async () => {
   await storefront?.close();

@@ -1,8 +1,18 @@
 /** What the documents say of the pages' tests and sizes: made of a run, not typed. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { basename, join, relative } from 'node:path';
 import { projectRoot } from '#local/state-folder.ts';
 import { buildPages } from '#web/build.ts';
+
+/** What axe has seen of a page once: how many of its rules had something to judge, and what it found. */
+export interface Look {
+  readonly page: string;
+  readonly isDark: boolean;
+  readonly language: string;
+  readonly rules: number;
+  readonly findings: number;
+}
 
 /** A file of tests, as Jest reports it. */
 export interface TestedFile {
@@ -41,15 +51,15 @@ const mark = (text: string) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;
 const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
 const kibibytes = (bytes: number) => `${(bytes / 1_024).toFixed(1)} KiB`;
 
-/** Writes what a run of the pages' tests has shown into docs/pages.md. Throws if a test of it has failed. */
-export async function keepPages(files: readonly TestedFile[]): Promise<void> {
+/** Writes what a run of the pages' tests has shown into docs/pages.md: of itself, and what axe has looked at. Throws if a test of it has failed. */
+export async function keepPages(files: readonly TestedFile[], looks: string): Promise<void> {
   const tested = files
     .filter(({ name }) => relative(projectRoot, name).startsWith(join('test', 'pages')))
     .sort((one, other) => (one.name < other.name ? -1 : 1));
   if (tested.length === 0) throw new Error('no pages were tested: there is no browser');
   const failed = tested.flatMap(({ assertionResults }) => assertionResults.filter(({ status }) => status !== 'passed'));
   if (failed.length > 0) throw new Error(`not kept: ${failed.length} tests of pages did not pass`);
-  keepPart('pages', [...(await sizes()), ...tests(tested)]);
+  keepPart('pages', [...(await sizes()), ...looked(looks), ...tests(tested)]);
 }
 
 async function sizes(): Promise<string[]> {
@@ -62,6 +72,35 @@ async function sizes(): Promise<string[]> {
     .sort(([, , one], [, , other]) => other - one)
     .map(([name, body, gzip]) => `| \`${name}\` | ${kibibytes(body)} | ${kibibytes(gzip)} |`);
   return ['| File of the build | Minified | As it is sent |', '| --- | ---: | ---: |', ...rows, ''];
+}
+
+/** What axe has looked at, by page; ids in addresses are left out. */
+function looked(lines: string): string[] {
+  const pages = Map.groupBy(
+    lines
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Look),
+    ({ page }) => page.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '…'),
+  );
+  const rows = [...pages]
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([page, looks]) => {
+      const some = (of: (look: Look) => boolean) => looks.filter(of).length;
+      const rules = Math.max(...looks.map((look) => look.rules));
+      const findings = looks.reduce((sum, look) => sum + look.findings, 0);
+      const counts = [looks.length, some(({ isDark }) => isDark), some(({ language }) => language.startsWith('ko'))];
+      return `| \`${page}\` | ${[...counts, rules, findings].join(' | ')} |`;
+    });
+  const { version } = createRequire(import.meta.url)('axe-core/package.json') as { version: string };
+  return [
+    `axe-core ${version}, the rules of WCAG 2.2 AA and of good practice. A rule that had nothing to judge on a page is not counted.`,
+    '',
+    '| Page | Looks | In the dark | In Korean | Rules | Findings |',
+    '| --- | ---: | ---: | ---: | ---: | ---: |',
+    ...rows,
+    '',
+  ];
 }
 
 function tests(files: readonly TestedFile[]): string[] {

@@ -26,6 +26,8 @@ beforeAll(async () => {
   saleId = (await shop.sale({ name: names[0] ?? '', description: 'Brass & <linen>', times: bothOpen })).saleId;
 }, 120_000);
 
+afterEach(() => shop?.leave());
+
 afterAll(async () => {
   await shop?.close();
   await closeBeds();
@@ -67,7 +69,6 @@ describe('on a phone, axe finds nothing and nothing is too wide:', () => {
       const page = await shop.signedIn(phone);
       await reach(page);
       await expectFine(page);
-      await page.context().close();
     },
     40_000,
   );
@@ -80,7 +81,6 @@ describe('on a phone, axe finds nothing and nothing is too wide:', () => {
     await page.getByText('Enter an e-mail address').waitFor();
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('sign-email');
     await expectFine(page);
-    await page.context().close();
   }, 30_000);
 });
 
@@ -163,6 +163,25 @@ test('a sale has an address of its own, with a title, a preview for sharing and 
   }, new URL(picture).pathname);
   expect(drawn).toEqual([1_200, 630]);
 }, 30_000);
+
+test('the page of the API can be used on a phone, and says what may be one of several things', async () => {
+  const page = await shop.buyer(phone);
+  await page.goto(`${shop.api}/docs`);
+  await page.getByRole('heading', { level: 1, name: 'Holdfast' }).waitFor();
+  expect(await overflow(page)).toBe(0);
+  await page.getByRole('button', { name: 'Open Menu' }).click();
+  const areas = page.getByRole('complementary', { name: 'Sidebar for Holdfast' });
+  await areas.getByRole('button', { name: 'Open Group - Reservations' }).click();
+  await areas.getByRole('link', { name: /^Request units of a sale/ }).click();
+  const operation = page.getByRole('region', { name: /^Request units of a sale/ });
+  await operation.getByRole('heading', { level: 3 }).waitFor();
+  expect(await areas.isVisible()).toBe(false);
+  await operation.getByText('what can be had of it, if it is so many at least', { exact: false }).first().waitFor();
+  await operation.getByText('"atLeast": 1').first().waitFor();
+  // The head names the operation now, which is longer than the screen is wide.
+  await page.getByRole('banner').getByText('Request units of a sale').waitFor();
+  expect(await overflow(page)).toBe(0);
+}, 60_000);
 
 test('a name that is written like HTML stays text, in the page and in its preview', async () => {
   const { items } = await shop.call<{ items: { saleId: string; name: string }[] }>('GET', '/sales?limit=50');

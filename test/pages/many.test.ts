@@ -2,7 +2,7 @@
 import type { Page } from 'playwright-core';
 import type { Product, SaleView } from '#web/types.ts';
 import { type Answer, good, type Pretended, pretend } from './pretend.ts';
-import { overviewOf, pageOf, productOf, saleOf } from './pretended-sales.ts';
+import { overviewOf, pageOf, productOf, reservationOf, saleOf } from './pretended-sales.ts';
 
 let pages: Pretended;
 beforeAll(async () => {
@@ -70,7 +70,7 @@ describe('1,000 sales and 5,000 products', () => {
     await page.getByRole('row').filter({ hasText: 'Thing 4711' }).waitFor();
     await page.goto(`${pages.url}/console.html#/sales/new`);
     const search = page.getByLabel('Search by name or SKU');
-    await page.getByText('The first 100 are shown; search for the others.').waitFor();
+    await page.getByText('Shown: the first 100; search for the others.').waitFor();
     await search.fill('Thing 17');
     await page.getByText('100 of 111 shown').waitFor({ timeout: 60_000 });
     await search.fill('Thing 1712');
@@ -90,6 +90,70 @@ describe('1,000 sales and 5,000 products', () => {
     await page.context().close();
   }, 60_000);
 });
+
+test('among 70 sales one’s own come first, what is over is put away, what they are of is read once, and news do not pile up', async () => {
+  const ago = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOString();
+  const { productId } = productOf(1);
+  const sales = counted(69, (n) => saleOf(n + 1, { productId }));
+  const bought = saleOf(1, { productId, phase: 'purchasing', purchaseOpensAt: ago(0.5) });
+  Object.assign(bought.stock, { allotment: 5, available: 2, allocated: 3 });
+  const over = saleOf(71, {
+    ...{ productId, name: 'Over and done', phase: 'closed', reserveOpensAt: ago(4), reserveClosesAt: ago(3) },
+    ...{ purchaseOpensAt: ago(2), purchaseClosesAt: ago(1) },
+  });
+  const own = reservationOf(bought);
+  const all = [over, ...sales, bought];
+  let reads = 0;
+  const { page, push } = await pages.open({
+    ...{ viewport: { width: 390, height: 844 }, role: 'customer' },
+    answer(path) {
+      if (path === '/sales') return good({ items: all, nextCursor: null });
+      if (path === '/reservations') return good({ items: [own], nextCursor: null });
+      if (path.startsWith('/products/')) return good(productOf(++reads));
+      const sale = all.find(({ saleId }) => path === `/sales/${saleId}`);
+      return sale && good(sale);
+    },
+  });
+  await page.goto(pages.url);
+  await page.getByRole('article').nth(69).waitFor();
+  expect(await page.getByRole('article').count()).toBe(70);
+  const mine = await page.locator('li.item').filter({ hasText: 'Set aside for you' }).boundingBox();
+  expect((mine?.y ?? Number.NaN) + (mine?.height ?? Number.NaN)).toBeLessThan(844);
+  const card = page.getByRole('article', { name: 'Sale 1', exact: true });
+  await card.locator('.stock .number').getByText('2 of 5 still free').waitFor();
+  await card.getByText('The purchase window is open: what you get can be bought at once.').waitFor();
+  await page.getByText('Past sales (1)').click();
+  await page.getByRole('link', { name: 'Over and done' }).waitFor();
+
+  await page.getByRole('checkbox').check();
+  const bar = page.locator('form.pay');
+  await bar.waitFor();
+  for (let version = 2; version < 5; version++) {
+    await push({
+      ...{ type: 'reservation', reservationId: own.reservationId, saleId: own.saleId, state: 'allocated', version },
+      ...{ units: 2, quantity: 2, ticket: 1, kind: 'reservation.reduced', notificationId: `${version}` },
+      text: `News ${version}`,
+    });
+  }
+  const toast = page.locator('.toast').filter({ hasText: 'News 4' });
+  await toast.waitFor();
+  expect(await page.locator('.toast').count()).toBe(1);
+  const [said, pay] = [await toast.boundingBox(), await bar.boundingBox()];
+  expect((said?.y ?? Number.NaN) + (said?.height ?? Number.NaN)).toBeLessThanOrEqual(pay?.y ?? Number.NaN);
+
+  for (const name of ['Sale 70', 'Sale 1']) {
+    await page.getByRole('link', { name, exact: true }).click();
+    await page.getByRole('heading', { level: 1, name, exact: true }).waitFor();
+    await page.getByText('A thing to have.').waitFor();
+    await page
+      .getByText(/GMT\+9/)
+      .first()
+      .waitFor();
+    await page.goBack();
+  }
+  expect(reads).toBe(1);
+  await page.context().close();
+}, 60_000);
 
 describe('an answer that a newer one has overtaken is dropped', () => {
   const of = (version: number, name: string) => {

@@ -9,7 +9,15 @@ import type { Role } from '#platform/security/roles.ts';
 import { startBrowser } from '../support/browser.ts';
 
 /** An answer that is good, one that is a refusal with this status, or none for ever. */
-export type Answer = { readonly body: object } | { readonly status: number; readonly code: string } | 'never';
+export type Answer =
+  | { readonly body: object }
+  | { readonly status: number; readonly code: string; readonly more?: object }
+  | 'never';
+/** What a page has asked for. */
+export interface Asked {
+  readonly method: string;
+  readonly body: unknown;
+}
 export const good = (body: object): Answer => ({ body });
 export const emptyPage = { items: [], nextCursor: null };
 
@@ -27,12 +35,14 @@ export interface Pretended {
 interface PretendedOptions extends BrowserContextOptions {
   readonly role: Role | 'nobody';
   /** What the API answers; what is left undefined is an empty list. Who is signed in is known already. */
-  answer(path: string, query: URLSearchParams): Answer | Promise<Answer> | undefined;
+  answer(path: string, query: URLSearchParams, asked: Asked): Answer | Promise<Answer> | undefined;
 }
 
 const api = 'http://api.example.test';
 const customerId = '01998c1e-7d00-7000-8000-000000000001';
 const yearS = 31_536_000;
+/** Longer than a page lets its reader wait for a next try. */
+const giveUpS = 60;
 
 function meOf(role: Role, locale: string): object {
   return {
@@ -63,17 +73,24 @@ export async function pretend(): Promise<Pretended> {
       const connected = Promise.withResolvers<WebSocketRoute>();
       await page.routeWebSocket(/^ws:/, (socket) => connected.resolve(socket));
       await page.route(`${api}/**`, async (route) => {
-        const { pathname, searchParams } = new URL(route.request().url());
+        const request = route.request();
+        const { pathname, searchParams } = new URL(request.url());
+        const asked = { method: request.method(), body: request.postDataJSON() };
         const isMe = pathname === '/me' && role !== 'nobody';
-        const given = isMe ? good(meOf(role, options.locale ?? 'en-GB')) : await answer(pathname, searchParams);
+        const given = isMe ? good(meOf(role, options.locale ?? 'en-GB')) : await answer(pathname, searchParams, asked);
         if (given === 'never') return;
         const [status, body] =
           given === undefined
             ? [200, emptyPage]
             : 'body' in given
               ? [200, given.body]
-              : [given.status, { code: given.code, title: given.code }];
-        const headers = { 'access-control-allow-origin': '*' };
+              : [given.status, { code: given.code, title: given.code, ...given.more }];
+        const headers = {
+          'access-control-allow-origin': '*',
+          'access-control-expose-headers': 'retry-after',
+          // A page that would try again by itself is told that this is not worth the wait, so it says at once what is wrong.
+          ...(status === 200 ? {} : { 'retry-after': String(giveUpS) }),
+        };
         // A page that has gone on meanwhile hears nothing any more.
         await route.fulfill({ status, json: body, headers }).catch(() => undefined);
       });

@@ -1,6 +1,6 @@
 /** Sales, products and all that the console reads of a sale, as the API would answer. */
 import { gateRefusals } from '#mirror/gate.ts';
-import type { Product, SaleOverview, SaleReport, SaleView } from '#web/types.ts';
+import type { Product, ReservationView, SaleOverview, SaleReport, SaleView } from '#web/types.ts';
 
 /** An id that is a number in disguise; the higher, the newer. */
 const idOf = (n: number) => `01998c1e-7d00-7000-8000-${String(n).padStart(12, '0')}`;
@@ -33,6 +33,13 @@ export function saleOf(n: number, change: Partial<SaleView> = {}): SaleView {
     ...change,
   };
 }
+
+/** Two units that are set aside in a sale. */
+export const reservationOf = ({ saleId }: SaleView): ReservationView => ({
+  ...{ reservationId: idOf(1) as ReservationView['reservationId'], saleId, state: 'allocated', quantity: 2, units: 2 },
+  ...{ fill: 'all', ticket: 1, position: null, reason: null, deadline: null, purchaseId: null, partOf: null },
+  ...{ version: 1, acceptedAt: new Date().toISOString(), decidedAt: new Date().toISOString() },
+});
 
 /** A sale from the inside in which nothing has happened. */
 export function overviewOf(sale: SaleView): SaleOverview {

@@ -157,17 +157,18 @@ function placeOf(role: Role | 'nobody', look: (typeof looks)[number]): Promise<P
   return opened;
 }
 
+let loads = 0;
+
 /** What is wrong with a page in each of its states, by look. */
-async function wrongIn({ at, of, states, role = 'admin' }: Seen, root: string): Promise<string[]> {
+async function wrongIn({ of, states, role = 'admin' }: Seen, addressOf: (load: number) => string): Promise<string[]> {
   const found = await Promise.all(
     looks.map(async (look) => {
       const wrong: string[] = [];
       const place = await placeOf(role, look);
       for (const state of states) {
         place.now = { state, of };
-        // From nowhere, so that nothing is left of the state before.
-        await place.page.goto('about:blank');
-        await place.page.goto(`${root}${at}`);
+        // Another address, so that it is loaded anew: nothing is left of the state before.
+        await place.page.goto(addressOf(++loads));
         await shown(place.page, state, role);
         wrong.push(...(await wrongWith(place.page)).map((line) => `${look.locale}, ${state}: ${line}`));
       }
@@ -180,7 +181,7 @@ async function wrongIn({ at, of, states, role = 'admin' }: Seen, root: string): 
 describe('the console', () => {
   for (const seen of ofConsole) {
     test(`${seen.name}: ${seen.states.join(', ')}`, async () => {
-      expect(await wrongIn(seen, `${pages.url}/console.html#/`)).toEqual([]);
+      expect(await wrongIn(seen, (load) => `${pages.url}/console.html?${load}#/${seen.at}`)).toEqual([]);
     }, 60_000);
   }
 });
@@ -188,7 +189,7 @@ describe('the console', () => {
 describe('the shop', () => {
   for (const seen of ofShop) {
     test(`${seen.name}: ${seen.states.join(', ')}`, async () => {
-      expect(await wrongIn(seen, pages.url)).toEqual([]);
+      expect(await wrongIn(seen, (load) => `${pages.url}${seen.at}?${load}`)).toEqual([]);
     }, 60_000);
   }
 });

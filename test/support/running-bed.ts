@@ -97,11 +97,12 @@ function ended(child: ChildProcess): Promise<void> {
 
 /**
  * Makes a bed and starts everything on it. `env` is added to the environment of its functions, `registry` to what they know of
- * where everything is.
+ * where everything is. With `decidesSoon`, requests are not gathered into batches for a second: for tests that wait for each.
  */
 export async function runningBed(
   env: Record<string, string> = {},
   registry: Record<string, string> = {},
+  { decidesSoon = false } = {},
 ): Promise<RunningBed> {
   const bed = await testBed();
   const children: ChildProcess[] = [];
@@ -146,7 +147,7 @@ export async function runningBed(
   const workDir = join(testStack().dir, `http-${bed.id}`);
   await Promise.all([
     started('http.ts', ['--port', String(port), '--websocket-port', String(websocketPort), '--work-dir', workDir]),
-    started('worker.ts', []),
+    started('worker.ts', decidesSoon ? ['--window-ms', '20'] : []),
   ]);
   const db = openDb(bed.mysqlUrl, { connections: 1 });
   await seedOperator({ db, clock: systemClock }, { email: 'operator@example.com', password });

@@ -14,10 +14,11 @@ import { password, type RunningBed, runningBed } from './running-bed.ts';
 /** A bed on which everything runs, and the shop behind which it is. Pages of `origins` may call too. */
 export async function storefrontBed(
   origins: readonly string[] = [],
+  how: { decidesSoon?: boolean } = {},
 ): Promise<{ running: RunningBed; storefront: Storefront }> {
   const prepared = await prepare([await freePort(), await freePort()]);
   const customers = { 'auth/customers': JSON.stringify({ issuers: [prepared.issuer] }) };
-  const running = await runningBed({ HOLDFAST_ORIGINS: [...origins, prepared.url].join(',') }, customers);
+  const running = await runningBed({ HOLDFAST_ORIGINS: [...origins, prepared.url].join(',') }, customers, how);
   const { bed, api, websocket } = running;
   const deps = openDeps({ ...bed.registry, ...customers });
   await readIssuerKeys(deps).finally(() => deps.close());

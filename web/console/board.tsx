@@ -75,6 +75,8 @@ export function BoardPage({ sale }: { sale: SaleView }) {
     ...{ name, colour, area, values: samples.map(of) },
   });
   const times = samples.map(({ at }) => at);
+  const { currency } = sale.price;
+  const price = sale.price.amountMinor / 10 ** (store.config.minorDigits?.[currency] ?? 2);
   return (
     <section class="board" ref={page} aria-labelledby="board-title">
       <Head sale={sale} />
@@ -144,6 +146,12 @@ export function BoardPage({ sale }: { sale: SaleView }) {
         times={times}
         marks={marks}
         curves={[curve(board.age, '--curve-3', ({ age }) => age, true)]}
+      />
+      <Chart
+        title={board.soldFor(currency)}
+        times={times}
+        marks={marks}
+        curves={[curve(board.sold, '--curve-4', ({ sold }) => sold * price, true)]}
       />
       <p class="note">{board.soFar}</p>
     </section>

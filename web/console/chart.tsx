@@ -96,6 +96,8 @@ function optionsFor(
   return {
     ...sizeFor(width),
     legend: { show: false },
+    // Half of a time is written beyond the last line.
+    padding: [null, 32, null, null],
     cursor: { drag: { x: true, y: false } },
     scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.08)] } },
     series: [

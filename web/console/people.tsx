@@ -339,7 +339,9 @@ function GrantDialog(props: { saleId: string; reservation: FoundReservation; onD
   return (
     <Dialog labelledBy="grant-title" onClose={() => onDone(false)}>
       <Form onSubmit={submit}>
-        <h2 id="grant-title">{people.grantTitle(format.number(reservation.quantity), who)}</h2>
+        <h2 id="grant-title">
+          {people.grantTitle(format.number(reservation.quantity), who, format.isOne(reservation.quantity))}
+        </h2>
         <p>{people.grantHint}</p>
         <TextField
           label={people.grantWhy}

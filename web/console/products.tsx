@@ -286,7 +286,8 @@ function ImportForm() {
         if (!(problem instanceof Problem)) throw problem;
         const { rows } = problem.body;
         if (problem.code === 'payload_too_large') setOutcome({ rows: [], problem: text.tooLarge });
-        else if (rows) setOutcome({ rows, problem: text.refused(format.number(rows.length)) });
+        else if (rows)
+          setOutcome({ rows, problem: text.refused(format.number(rows.length), format.isOne(rows.length)) });
         else setOutcome({ rows: [], problem: store.problemText(problem) });
       }
     });

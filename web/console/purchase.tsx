@@ -176,7 +176,7 @@ function RefundForm({ known, onDone }: { known: Known; onDone: () => Promise<voi
     setProblems(found);
     if (Object.keys(found).length > 0) return undefined;
     const count = items.reduce((sum, item) => sum + item.units, 0);
-    const question = text.ask(words.console.story.units(format.number(count)), who);
+    const question = text.ask(words.console.story.units(format.number(count), format.isOne(count)), who);
     return { body: { items, cancel: returns ? items : [] }, question };
   }
 

@@ -199,7 +199,7 @@ function Fairness({ report }: { report: SaleReport }) {
           keyOf={({ tenth }) => String(tenth)}
           columns={[
             { name: text.tenth, cell: ({ tenth }) => format.number(tenth) },
-            { name: text.requested, numeric: true, cell: ({ requests }) => format.number(requests) },
+            { name: words.console.board.requests, numeric: true, cell: ({ requests }) => format.number(requests) },
             {
               name: text.served,
               numeric: true,

@@ -195,7 +195,9 @@ function StockDialog({ sale, onDone }: { sale: SaleView; onDone: () => void }) {
   const typed = wholeOf(units, { least: -sale.stock.available, most: mostUnits }, words, format);
   const change = typed.value ?? 0;
   const question =
-    change < 0 ? text.askTake(format.number(-change), sale.name) : text.askAdd(format.number(change), sale.name);
+    change < 0
+      ? text.askTake(format.number(-change), sale.name, format.isOne(-change))
+      : text.askAdd(format.number(change), sale.name, format.isOne(change));
   const submit = () => {
     const wrong =
       typed.problem !== undefined ? typed.problem : change === 0 ? words.console.field.badNumber : undefined;

@@ -165,7 +165,7 @@ function Details({ item: { kind, what }, currency }: { item: Item; currency: str
         <>
           {lines(
             named(words.console.states, what.state),
-            isNumber(what.quantity) && story.units(format.number(what.quantity)),
+            isNumber(what.quantity) && story.units(format.number(what.quantity), format.isOne(what.quantity)),
             why,
             reference,
             byKey,

@@ -52,7 +52,7 @@ function Account({ me }: { me: Me }) {
   const { settings } = words;
   return (
     <>
-      <dl class="facts">
+      <dl class="facts words">
         <div class="fact">
           <dt>{words.sign.name}</dt>
           <dd dir="auto">{me.name}</dd>

@@ -65,7 +65,7 @@ export const en = {
     },
     left: (count: string, all: string) => `${count} of ${all} still free`,
     noneLeft: 'Nothing is free at the moment',
-    places: (taken: string, all: string) => `${taken} of ${all} places on the waitlist are taken`,
+    places: (taken: string, all: string) => `Places taken on the waitlist: ${taken} of ${all}`,
     asOf: (time: string) => `Not live. As of ${time}`,
     details: 'Details and rules',
     share: 'Copy the link',
@@ -80,7 +80,7 @@ export const en = {
       known: 'Only for customers whom the shop knows.',
       line: 'Requests are served in the order in which they arrive. Your place in line is kept even if you close this page.',
       waitlist: (places: string, life: string) =>
-        `When everything is taken, up to ${places} wait. What becomes free is offered in turn, and you have ${life} to buy it.`,
+        `When everything is taken, the waitlist has room for ${places}. What becomes free is offered in turn, and you have ${life} to buy it.`,
       noWaitlist: 'There is no waitlist: when everything is taken, requests are turned down.',
       reserve: (from: string, until: string) => `Reserve from ${from} until ${until}.`,
       buy: (from: string, until: string) => `Buy what is set aside for you from ${from} until ${until}.`,
@@ -102,11 +102,10 @@ export const en = {
     join: 'Join the waitlist',
     full: 'The waitlist is full',
     fullHint: 'Everything is taken and nobody else can wait. If somebody gives back a place, this opens again.',
-    someHint: (left: string) =>
-      `Only ${left} are free. A request for more goes on the waitlist, unless you take fewer.`,
-    onlyHint: (left: string) => `Only ${left} are free, and nobody can wait. Ask for that many at most, or take fewer.`,
+    someHint: (left: string) => `Only ${left} left. A request for more goes on the waitlist, unless you take fewer.`,
+    onlyHint: (left: string) => `Only ${left} left, and nobody can wait. Ask for that many at most, or take fewer.`,
     waitHint: (waiting: string, places: string) =>
-      `Nothing is free at the moment. ${waiting} of ${places} places on the waitlist are taken.`,
+      `Nothing is free at the moment. Places taken on the waitlist: ${waiting} of ${places}.`,
     laterHint: 'You pay later, once the purchase window opens.',
     nowHint: 'The purchase window is open: what you get can be bought at once.',
     opensHint: (time: string) => `Reservations open ${time}.`,

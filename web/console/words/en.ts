@@ -3,6 +3,9 @@ import type { gateRefusals } from '#mirror/gate.ts';
 import type { Scope } from '#platform/security/scopes.ts';
 import type { Health, JobView, ReservationView, SaleMove } from '../../types.ts';
 
+/** One of something or several: how a number and its noun are written. */
+const units = (count: string, one: boolean) => (one ? `${count} unit` : `${count} units`);
+
 export const en = {
   title: 'Holdfast: operator console',
   name: 'console',
@@ -47,7 +50,7 @@ export const en = {
     shown: (shown: string, all: string) => `${shown} of ${all} shown`,
     shownOfMore: (shown: string, read: string) => `${shown} of more than ${read} shown`,
     looking: (read: string) => `${read} looked through, still looking …`,
-    first: (read: string) => `The first ${read} are shown; search for the others.`,
+    first: (read: string) => `Shown: the first ${read}; search for the others.`,
     more: 'Show more',
     further: 'Look further',
     failed: 'This cannot be loaded right now.',
@@ -69,7 +72,9 @@ export const en = {
     missing: 'Enter an amount.',
     badNumber: 'Write an amount such as 49.99 or 189,000.',
     digits: (count: string, currency: string) =>
-      count === '0' ? `${currency} has no smaller unit.` : `${currency} has at most ${count} digits after the dot.`,
+      count === '0'
+        ? `${currency} has no smaller unit.`
+        : `${currency} has at most ${count} ${count === '1' ? 'digit' : 'digits'} after the dot.`,
     zero: 'The amount must be more than nothing.',
     tooLarge: 'The amount is too large.',
     tooMuch: (most: string) => `No more than ${most}.`,
@@ -113,7 +118,7 @@ export const en = {
     askPause: (name: string) =>
       `Pause “${name}”? Nothing can be reserved or bought until it is resumed; its clock stands still.`,
     affected: (holding: string, waiting: string) =>
-      `Concerned: ${holding} reservations that hold units, ${waiting} that wait.`,
+      `Reservations concerned: ${holding} holding units, ${waiting} waiting.`,
     paused: 'The sale is paused.',
     askResume: (name: string) => `Resume “${name}”? The time of the pause is given back: all times to come move.`,
     keepTimes: 'Keep the times as they were announced, and give nothing back',
@@ -123,15 +128,16 @@ export const en = {
       `Call off “${name}” for good? Everything reserved is released and everybody is told. This cannot be undone.`,
     offKeep: 'Keep what is paid',
     offRefund: 'Give back what is paid',
-    offPaid: (units: string, amount: string) => `${units} units are sold, at a price of ${amount} in all.`,
+    offPaid: (units: string, amount: string) => `Units sold: ${units}, at a price of ${amount} in all.`,
     called: 'The sale is called off.',
     stock: 'Change stock',
     stockHint: 'Units to add; with a minus, to take back from what is free.',
     units: 'Units',
     add: 'Change stock …',
-    askAdd: (units: string, name: string) =>
-      `Add ${units} units to “${name}”? Those who wait are offered them in turn.`,
-    askTake: (units: string, name: string) => `Take ${units} free units out of “${name}”?`,
+    askAdd: (count: string, name: string, one: boolean) =>
+      `Add ${units(count, one)} to “${name}”? Those who wait are offered what is new, in turn.`,
+    askTake: (count: string, name: string, one: boolean) =>
+      `Take ${units(count, one)} that nobody holds out of “${name}”?`,
     added: 'The stock is changed.',
     tooFew: 'Not so many units are free.',
     price: 'Price',
@@ -190,10 +196,10 @@ export const en = {
     copy: 'What customers see (mirror)',
     copyGone: 'The live copy is missing; customers are served from the database.',
     same: 'the same as the database',
-    behind: (versions: string, units: string) => `behind by ${versions} changes, ${units} units apart (drift)`,
+    behind: (versions: string, units: string) => `changes behind: ${versions}, units apart: ${units} (drift)`,
     outbox: 'News to be published (outbox)',
     outboxEmpty: 'nothing waits',
-    outboxWaits: (events: string, seconds: string) => `${events} wait, the oldest for ${seconds} s`,
+    outboxWaits: (events: string, seconds: string) => `waiting: ${events}, the oldest for ${seconds} s`,
     queues: 'Work that waits (queues)',
     queue: 'Queue',
     waiting: 'Waiting',
@@ -315,8 +321,8 @@ export const en = {
     minutesHint: 'With a minus: earlier.',
     preview: 'Preview …',
     ask: (name: string) => `Move “${name}”?`,
-    told: (holding: string, waiting: string) => `${holding} who hold units and ${waiting} who wait are told.`,
-    shortened: (count: string) => `${count} of them would have less time than they were told.`,
+    told: (holding: string, waiting: string) => `Told of it: ${holding} holding units, ${waiting} waiting.`,
+    shortened: (count: string) => `Of these, left with less time than they were told: ${count}.`,
     nothing: 'Nothing would move.',
     danger: {
       closes_at_once: 'The sale would be closed at once.',
@@ -344,6 +350,7 @@ export const en = {
     flow: 'Requests and decisions',
     stock: 'Stock and line',
     wait: 'Age of the oldest request, seconds',
+    soldFor: (currency: string) => `Price of what is sold, ${currency}`,
     requestsCurve: 'requested',
     decidedCurve: 'decided',
     soFar: 'All curves begin where the sale’s own record does; what only this page sees begins now.',
@@ -360,7 +367,7 @@ export const en = {
   report: {
     title: 'Report',
     made: (time: string) => `Made ${time}`,
-    reading: (requests: string) => `Adding up: ${requests} requests so far …`,
+    reading: (requests: string) => `Adding up; requests so far: ${requests} …`,
     print: 'Print, or save as PDF',
     what: 'What came of it',
     curves: 'How it went',
@@ -383,7 +390,7 @@ export const en = {
     money: 'Money',
     paid: 'Paid, as ordered',
     purchases: 'Purchases paid',
-    step: (length: string) => `One point for each ${length}`,
+    step: (length: string) => `Each point stands for ${length}.`,
     tooEarly: 'Nothing has happened yet.',
     requested: 'requested',
     allocated: 'units set aside',
@@ -419,7 +426,7 @@ export const en = {
     refund: 'Refund …',
     look: 'Open',
     grant: 'Grant …',
-    grantTitle: (units: string, who: string) => `Give ${units} units to ${who}, out of turn?`,
+    grantTitle: (count: string, who: string, one: boolean) => `Give ${units(count, one)} to ${who}, out of turn?`,
     grantHint:
       'The units are added to the sale, so nobody in front loses any. The customer is told; those behind are told their new places.',
     grantWhy: 'Why',
@@ -449,7 +456,7 @@ export const en = {
     externalId: 'Id in the other system',
     externalSaved: 'Saved; it counts from the next sign-in or refresh on.',
     back: 'Back to the list',
-    units: (count: string) => `${count} units`,
+    units,
     read: 'read',
     unread: 'not read yet',
     byKey: (key: string) => `by API key ${key}`,
@@ -542,7 +549,7 @@ export const en = {
     go: 'Import',
     imported: (created: string, updated: string) => `${created} created, ${updated} updated.`,
     noFile: 'Choose a file.',
-    refused: (rows: string) => `Nothing was imported: ${rows} problems.`,
+    refused: (rows: string, one: boolean) => `Nothing was imported: ${rows} ${one ? 'problem' : 'problems'}.`,
     refusedRows: 'What is wrong with the file',
     row: 'Row',
     column: 'Column',
@@ -593,19 +600,20 @@ export const en = {
     back: 'Send back …',
     allBack: 'Send all back …',
     askBack: (count: string, queue: string) =>
-      `Send ${count} messages back to the queue “${queue}”? They are done again.`,
+      `Send what was given up (${count}) back to the queue “${queue}”? It is done again.`,
     sentBack: (count: string, left: string) => `${count} sent back; ${left} remain.`,
     reconcile: 'Compare everything (reconcile)',
     reconcileHint: 'Compares the database, its ledger and what customers see, and repairs what customers see.',
     go: 'Compare now',
-    running: (sales: string, reservations: string) => `Under way: ${sales} sales, ${reservations} reservations so far.`,
+    running: (sales: string, reservations: string) =>
+      `Under way; compared so far: sales ${sales}, reservations ${reservations}.`,
     agrees: 'Everything agrees.',
-    differences: (found: string, repaired: string) => `${found} differences, ${repaired} of them repaired.`,
+    differences: (found: string, repaired: string) => `Differences: ${found}, of which repaired: ${repaired}.`,
     runs: 'The latest comparisons',
     noRuns: 'None yet.',
     begun: 'Begun',
     result: 'Result',
-    shownOf: (shown: string, all: string) => `${shown} of ${all} are shown.`,
+    shownOf: (shown: string, all: string) => `${shown} of ${all} shown.`,
   },
   hooks: {
     title: 'Webhooks',
@@ -651,7 +659,7 @@ export const en = {
     redeliverGo: 'Send again …',
     askRedeliver: (time: string) => `Send everything since ${time} again, as chosen?`,
     redelivering: (count: string) => `${count} ordered again so far.`,
-    redelivered: (count: string) => `${count} were ordered again.`,
+    redelivered: (count: string) => `Ordered again: ${count}.`,
     back: 'All endpoints',
     edit: 'Edit',
     gone: 'too old to be kept',

@@ -334,6 +334,7 @@ export const ko: OwnWords = {
     flow: '요청과 결정',
     stock: '재고와 대기',
     wait: '가장 오래 기다린 요청(초)',
+    soldFor: (currency) => `판매된 수량의 금액, ${currency}`,
     requestsCurve: '요청',
     decidedCurve: '결정',
     soFar: '곡선은 판매 기록이 시작된 때부터 그려집니다. 이 화면만 볼 수 있는 값은 지금부터 그려집니다.',
