@@ -279,6 +279,7 @@ describe('a sale', () => {
       .getByRole('img', { name: /^Requests and decisions: requested 1, decided 1, Refused at the gate 3/ })
       .waitFor();
     await page.getByRole('img', { name: 'Price of what is sold, EUR: Sold 0' }).waitFor();
+    await page.getByRole('img', { name: 'Connections to other parts (breakers): Cut off 0' }).waitFor();
     await page.locator('.tile').filter({ hasText: 'Refused at the gate' }).getByText('3', { exact: true }).waitFor();
     await expectFine(page);
     await page.getByRole('link', { name: '← Now' }).click();

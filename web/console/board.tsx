@@ -148,6 +148,12 @@ export function BoardPage({ sale }: { sale: SaleView }) {
         curves={[curve(board.age, '--curve-3', ({ age }) => age, true)]}
       />
       <Chart
+        title={words.console.inside.breakers}
+        times={times}
+        marks={marks}
+        curves={[curve(board.cutOff, '--curve-3', ({ cutOff }) => cutOff, true)]}
+      />
+      <Chart
         title={board.soldFor(currency)}
         times={times}
         marks={marks}

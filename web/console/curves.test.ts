@@ -1,4 +1,5 @@
-import { rateOf, type Sample, samplesOf, withSample } from './curves.ts';
+import type { SaleOverview } from '../types.ts';
+import { rateOf, type Sample, sampleOf, samplesOf, withSample } from './curves.ts';
 
 const begin = Date.parse('2030-05-01T18:00:00Z');
 const point = (step: number, more: object = {}) => ({
@@ -14,6 +15,7 @@ const point = (step: number, more: object = {}) => ({
 });
 const sample = (at: number, requested = 0): Sample => ({
   ...{ at, requested, decided: 0, refused: 0, available: 0, sold: 0, waiting: 0, age: 0 },
+  cutOff: 0,
 });
 
 test('what the record says begins with nothing, adds up, and ends where the page has seen for itself', () => {
@@ -28,6 +30,23 @@ test('what the record says begins with nothing, adds up, and ends where the page
     [5, 4, 4, 0],
     [5, 4, 5, 2],
   ]);
+});
+
+test('a moment has what the overview says of it, with how many breakers do not let calls through', () => {
+  const overview = {
+    ...{
+      breakers: { mysql: 'closed', redis: 'open', sqs: 'half-open' },
+      gate: { requests: 7, refused: { over_cap: 3 } },
+    },
+    ...{
+      reservations: { requested: 2, allocated: 4, waitlisted: 1 },
+      queues: { reservations: { oldestMessageMs: 1_500 } },
+    },
+    stock: { available: 6, sold: 0, waitlisted: 1 },
+  } as unknown as SaleOverview;
+  expect(sampleOf(overview, 30_000)).toEqual({
+    ...{ at: 30, requested: 7, decided: 5, refused: 3, available: 6, sold: 0, waiting: 1, age: 1.5, cutOff: 2 },
+  });
 });
 
 test('a page that stays open thins out what it saw long ago, and keeps its beginning and its end', () => {

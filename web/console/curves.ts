@@ -13,6 +13,8 @@ export interface Sample {
   readonly waiting: number | null;
   /** How long the oldest request has waited, in seconds. */
   readonly age: number | null;
+  /** How many breakers cut a part off, or try it again. */
+  readonly cutOff: number | null;
 }
 
 /** How many samples a page keeps; older ones are thinned out, so that a page may stay open for days. */
@@ -20,7 +22,7 @@ const keptSamples = 2_000;
 
 /** What an overview says of the moment at which it was read. */
 export function sampleOf(overview: SaleOverview, atMs: number): Sample {
-  const { gate, reservations, stock, queues } = overview;
+  const { breakers, gate, reservations, stock, queues } = overview;
   const { requested: _, ...others } = reservations;
   const decided = Object.values(others).reduce((sum, count) => sum + count, 0);
   const oldestMs = queues.reservations?.oldestMessageMs ?? null;
@@ -29,6 +31,7 @@ export function sampleOf(overview: SaleOverview, atMs: number): Sample {
     refused: Object.values(gate.refused).reduce((sum, count) => sum + count, 0),
     ...{ available: stock.available, sold: stock.sold, waiting: stock.waitlisted },
     age: oldestMs === null ? 0 : oldestMs / 1_000,
+    cutOff: Object.values(breakers).filter((state) => state !== 'closed').length,
   };
 }
 
@@ -66,6 +69,7 @@ export function samplesOf(
 
 const empty = (at: number, allotment: number): Sample => ({
   ...{ at, requested: 0, decided: 0, refused: null, available: allotment, sold: 0, waiting: null, age: null },
+  cutOff: null,
 });
 
 /** How many requests came in each second lately, from the latest samples. */

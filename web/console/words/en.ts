@@ -341,6 +341,7 @@ export const en = {
     refused: 'Refused at the gate',
     perSecond: (count: string) => `${count}/s`,
     age: 'Oldest in the queue',
+    cutOff: 'Cut off',
     free: 'Free',
     sold: 'Sold',
     line: 'In line',

@@ -325,6 +325,7 @@ export const ko: OwnWords = {
     refused: '입구에서 거절',
     perSecond: (count) => `초당 ${count}`,
     age: '가장 오래 기다린 요청',
+    cutOff: '끊긴 연결',
     free: '남음',
     sold: '판매됨',
     line: '대기 중',
