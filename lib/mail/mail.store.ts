@@ -55,7 +55,8 @@ export async function insertMails(
 
 /**
  * Claims messages of a channel that are due, those first that have been due longest, and leaves those that another worker claims:
- * counts the attempt, which is taken to have died at `diesAtMs`.
+ * counts the attempt, which is taken to have died at `diesAtMs`. By the index of the channel, since another one would lock messages of
+ * other channels on its way, which their workers would then leave.
  */
 export async function claimDueMails(
   tx: Tx,
@@ -69,7 +70,8 @@ export async function claimDueMails(
     readonly facts: string | Record<string, unknown>;
   };
   const rows = await tx.rows<Row>(
-    `SELECT id, kind, customer_id AS customerId, address, facts, created_at_ms AS createdAtMs, attempts FROM mails
+    `SELECT id, kind, customer_id AS customerId, address, facts, created_at_ms AS createdAtMs, attempts
+     FROM mails FORCE INDEX (mails_channel_due)
      WHERE channel = ? AND state = 'due' AND due_at_ms <= ? ORDER BY due_at_ms LIMIT ? FOR UPDATE SKIP LOCKED`,
     [channel, nowMs, limit],
   );

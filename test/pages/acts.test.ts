@@ -145,7 +145,7 @@ test('an endpoint that was switched off is switched on, tried, given another sec
   const full: DeliveryWithBody = { ...delivery, type: 'purchase.changed', body: '{"told":true}' };
   const run: RedeliveryView = {
     ...{ redeliveryId: 'r', endpointId, scope: 'all', since: now, until: now, ordered: 3, startedAt: now },
-    ...{ finishedAt: now, statusUrl: '/redeliveries/r' },
+    ...{ finishedAt: now, statusUrl: '/webhook-endpoints/x/redeliveries/r' },
   };
   const root = `/webhook-endpoints/${endpointId}`;
   const { page, sent } = await consoleAt(`webhooks/${endpointId}`, {
@@ -157,7 +157,7 @@ test('an endpoint that was switched off is switched on, tried, given another sec
     [`POST ${root}/secret`]: () => good({ ...endpoint, secret: 'whsec_another' }),
     [`POST ${root}/deliveries/first/redeliver`]: () => good({ ...delivery, state: 'pending' }),
     [`POST ${root}/redeliveries`]: () => good(run),
-    'GET /redeliveries/r': () => good(run),
+    [`GET ${root}/redeliveries/r`]: () => good(run),
   });
   await page.getByText('Switched off after five days without success', { exact: false }).waitFor();
   await button(page, 'Switch on').click();
