@@ -55,8 +55,8 @@ export async function insertMails(
 
 /**
  * Claims messages of a channel that are due, those first that have been due longest, and leaves those that another worker claims:
- * counts the attempt, which is taken to have died at `diesAtMs`. By the index of the channel, since another one would lock messages of
- * other channels on its way, which their workers would then leave.
+ * counts the attempt, which is taken to have died at `diesAtMs`. They are found first and then locked by their keys, since whoever
+ * locks a range locks what follows it too: a message of another channel, which its worker would then leave.
  */
 export async function claimDueMails(
   tx: Tx,
@@ -69,14 +69,19 @@ export async function claimDueMails(
     /** MySQL returns an object, MariaDB its JSON text. */
     readonly facts: string | Record<string, unknown>;
   };
-  const rows = await tx.rows<Row>(
-    `SELECT id, kind, customer_id AS customerId, address, facts, created_at_ms AS createdAtMs, attempts
-     FROM mails FORCE INDEX (mails_channel_due)
-     WHERE channel = ? AND state = 'due' AND due_at_ms <= ? ORDER BY due_at_ms LIMIT ? FOR UPDATE SKIP LOCKED`,
+  const found = await tx.rows<Pick<Row, 'id'>>(
+    `SELECT id FROM mails WHERE channel = ? AND state = 'due' AND due_at_ms <= ? ORDER BY due_at_ms LIMIT ?`,
     [channel, nowMs, limit],
   );
+  if (found.length === 0) return [];
+  const rows = await tx.rows<Row>(
+    `SELECT id, kind, customer_id AS customerId, address, facts, created_at_ms AS createdAtMs, attempts
+     FROM mails FORCE INDEX (PRIMARY)
+     WHERE id IN (?) AND state = 'due' AND due_at_ms <= ? ORDER BY due_at_ms FOR UPDATE SKIP LOCKED`,
+    [found.map(({ id }) => id), nowMs],
+  );
   if (rows.length === 0) return [];
-  await tx.change('UPDATE mails SET attempts = attempts + 1, due_at_ms = ? WHERE id IN (?)', [
+  await tx.change('UPDATE mails FORCE INDEX (PRIMARY) SET attempts = attempts + 1, due_at_ms = ? WHERE id IN (?)', [
     diesAtMs,
     rows.map(({ id }) => id),
   ]);

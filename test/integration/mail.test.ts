@@ -3,6 +3,7 @@ import type { BusEvent } from '#events/catalog.ts';
 import { changeProfile, findRecipients } from '#identity/customer.store.ts';
 import { startMailServer } from '#local/mail/server.ts';
 import { waitFor } from '#local/wait.ts';
+import { claimDueMails } from '#mail/mail.store.ts';
 import { attemptDiesAfterMs, givenUpAfterMs, mailsPerPage } from '#mail/send-due.ts';
 import { byMail } from '#notification/by-mail.ts';
 import type { NoticeChannel } from '#notification/channel.ts';
@@ -299,6 +300,22 @@ describe('a further channel', () => {
     await consumeBoth(later(attemptDiesAfterMs), captured(reader.customerId));
     expect([to(reader.customerId).length, mailing.to(reader.email).length]).toEqual([2, 1]);
   });
+});
+
+test('what one channel has claimed keeps back nothing of another', async () => {
+  const reader = await verified();
+  const channel = { ...byMail, name: 'sms' };
+  const events = Array.from({ length: 5 }, () => captured(reader.customerId));
+  for (const one of [byMail, channel]) await recordMails(deps, one, events);
+  const nowMs = Date.now() + 1;
+  const page = { nowMs, diesAtMs: nowMs + attemptDiesAfterMs, limit: mailsPerPage };
+  const claimed = await deps.db.transaction(async (tx) => {
+    const first = await claimDueMails(tx, byMail.name, page);
+    const second = await deps.db.transaction((other) => claimDueMails(other, channel.name, page));
+    return [first.length, second.length];
+  });
+  expect(claimed).toEqual([events.length, events.length]);
+  await deps.db.change('DELETE FROM mails WHERE customer_id = ?', [toBytes(reader.customerId)]);
 });
 
 test('a code that somebody waits for is sent before the notices that wait, however many', async () => {
