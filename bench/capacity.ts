@@ -161,7 +161,7 @@ export function tableOf(kept: KeptScale | undefined): string {
       ...[name, shown(largest.size), `${shown(largest.perSecond)} ${unit}`, `${shown(largest.cpuUsPerRow)} µs`],
       reference ? `${shown(rounded(largest.cpuUsPerRow / reference.cpuUsPerRow))}×` : '',
       heldMs > 0 ? `${shown(heldMs)} (${shown(heldMedianMs)}) ms` : '',
-      heldMs > 0 && diskMs !== undefined ? `${shown(diskMs)} ms` : '',
+      diskMs === undefined ? '' : `${shown(diskMs)} ms`,
       told,
       `${shown(largest.peakMib)} MiB`,
       purchasesP99Ms === null ? '' : `${shown(purchasesP99Ms)} (${shown(purchasesAloneP99Ms)}) ms`,
