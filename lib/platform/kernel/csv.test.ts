@@ -26,6 +26,7 @@ describe('a line of CSV', () => {
       }),
     );
     expect(csvLine(['Ada;=1+1', 'a;b', 'x; \t-2'])).toBe('"Ada;\'=1+1","a;b","x;\' \t\'-2"\r\n');
+    expect(csvLine(['"=1+1'])).toBe('"\'""=1+1"\r\n');
     expect(csvLine(['Ada;"=1+1'])).toBe('"Ada;\'""=1+1"\r\n');
   });
 

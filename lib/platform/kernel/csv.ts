@@ -11,9 +11,9 @@ export function csvLine(cells: readonly (string | number | null)[]): string {
   return `${cells.map(toCell).join(',')}\r\n`;
 }
 
-/** Signs with which a formula begins; a full-width one does as well in some languages. Blanks before it do not help. */
+/** Signs with which a formula begins; a full-width one does as well in some languages. Blanks and quotes before it do not help. */
 const sign = '[=+\\-@\uff1d\uff0b\uff0d\uff20]';
-const atItsBeginning = new RegExp(`^\\s*${sign}|^[\t\r\n]`);
+const atItsBeginning = new RegExp(`^["\\s]*${sign}|^[\t\r\n]`);
 /**
  * Where another cell would begin for a spreadsheet that separates cells by semicolons or tabs, as those of many languages do.
  * It may read quotes there in its own way.
