@@ -188,7 +188,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
     fuzz: {
       entry: 'test/fuzz/main.ts',
       does: 'Holds the API to its OpenAPI document with invented requests, allowed and forbidden ones (Schemathesis, from PyPI).',
-      takes: 'about 17 minutes on two cores; 3 with --quick',
+      takes: '17 to 22 minutes on two cores; 3 with --quick',
       result:
         'the counts on the screen, .local/fuzz the logs; the exit code is 0 only if every case was as the document says',
       options: {
