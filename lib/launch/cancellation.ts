@@ -18,6 +18,7 @@ import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { idOf, Time } from '#platform/kernel/shapes.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
+import { beginPaced } from '#platform/resilience/pace.ts';
 import { sendCommands } from '#purchase/pay-queue.ts';
 import { countInStates, type PurchaseRow } from '#purchase/purchase.store.ts';
 import { countRefundsOfSale } from '#purchase/refund.store.ts';
@@ -127,11 +128,13 @@ export async function sweepCancellation(
   deadlineMs: number,
 ): Promise<void> {
   const endsMs = sliceEndMs(deps.clock(), deadlineMs);
+  const rest = beginPaced(deps.clock);
   for (;;) {
     const step = await writeThrough(deps, (tx, nowMs) => sweepSome(tx, saleId, nowMs));
     await sendCommands(deps, step.ordered);
     if (step.isOver) return;
     if (deps.clock() >= endsMs) return sendSweep(deps, saleId, step.afterId);
+    await rest(endsMs);
   }
 }
 

@@ -20,20 +20,28 @@ end
 refuseAsReplica(KEYS[1])
 local sale = redis.call('HMGET', KEYS[1], 'id', 'clock', 'waitlisted')
 local waiting
+-- What the bits of a byte are worth, in the order of the places in line.
+local valueOfBit = { 128, 64, 32, 16, 8, 4, 2, 1 }
 
 -- The place on the waitlist of the request with this place among all requests. Places are in the order of tickets. It is
 -- known only if the bits are those of all who wait.
 local function placeInLine(line, position, waitlisted)
   waiting = waiting or redis.call('BITCOUNT', line)
-  if waiting ~= tonumber(waitlisted) or redis.call('GETBIT', line, position) == 0 then
+  if waiting ~= tonumber(waitlisted) then
     return ''
   end
   local wholeBytes = math.floor(position / 8)
-  local ahead = wholeBytes > 0 and redis.call('BITCOUNT', line, 0, wholeBytes - 1) or 0
-  for bit = wholeBytes * 8, position - 1 do
-    ahead = ahead + redis.call('GETBIT', line, bit)
+  local byte = string.byte(redis.call('GETRANGE', line, wholeBytes, wholeBytes)) or 0
+  local place = wholeBytes > 0 and redis.call('BITCOUNT', line, 0, wholeBytes - 1) or 0
+  local isWaiting = false
+  for bit = 1, position - 8 * wholeBytes + 1 do
+    isWaiting = byte >= valueOfBit[bit]
+    if isWaiting then
+      byte = byte - valueOfBit[bit]
+      place = place + 1
+    end
   end
-  return string.format('%d', ahead + 1)
+  return isWaiting and string.format('%d', place) or ''
 end
 
 local answers = { (sale[1] or '') .. ' ' .. (sale[2] or '') }

@@ -9,6 +9,7 @@
 import type { Needs } from '#platform/environment/deps.ts';
 import { fromBytes, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
+import { beginPaced } from '#platform/resilience/pace.ts';
 import { idsOfSale } from '#reservation/reservation-id.ts';
 import type { Drift, DriftKind } from './drift.ts';
 import type { BooksPlace, Sums } from './progress.ts';
@@ -93,11 +94,13 @@ export async function checkLargeBooks(
       if (restarts > restartsAtMost) return 'moving';
       at = { version: sale.version, table: 'reservations', afterId: null, sums: nothing, restarts };
     }
+    const rest = beginPaced(clock);
     do {
       const page = await addPage(sql, saleId, at, rowsPerSum);
       if (page.lastId !== null) at = { ...at, afterId: page.lastId, sums: page.sums };
       else if (at.table === 'reservations') at = { ...at, table: 'ledger', afterId: null, sums: page.sums };
       else return { drifts: compare(saleId, sale, page.sums) };
+      await rest(untilMs);
     } while (clock() < untilMs);
     return { next: at };
   });

@@ -86,8 +86,8 @@ export interface Sizes {
  * crash loses no more than that, and a run's row is written at most some thousand times for a million reservations.
  */
 export const defaultSizes: Sizes = {
-  rowsPerPage: 2_000,
-  fieldsPerPage: 10_000,
+  rowsPerPage: 500,
+  fieldsPerPage: 2_500,
   rowsPerSum: 50_000,
   workPerStep: 20_000,
   stepMs: 1_500,

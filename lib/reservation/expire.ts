@@ -9,6 +9,7 @@
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
+import { beginPaced } from '#platform/resilience/pace.ts';
 import { lockSales, readSales, type SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { endAndOffer, rowsPerTransaction } from './release.ts';
@@ -67,12 +68,14 @@ export async function expireOffers(
   saleId: SaleId,
   deadlineMs: number,
 ): Promise<{ ended: number; isLeft: boolean }> {
+  const rest = beginPaced(deps.clock);
   for (let ended = 0; ; ) {
     const step = await writeThrough(deps, (tx, nowMs) => endOffers(tx, saleId, nowMs));
     ended += step.ended;
     // Progress is a row that ended or an offer that was made; without either there is nothing left to do.
     if (step.reservations.length === 0) return { ended, isLeft: false };
     if (deps.clock() >= deadlineMs) return { ended, isLeft: true };
+    await rest(deadlineMs);
   }
 }
 

@@ -1,11 +1,15 @@
 /**
- * The status of a reservation from the mirror alone, on real MySQL and Redis: it is what MySQL would show, it is never older
- * than what was shown before, and where the mirror is not sure MySQL is asked.
+ * The status of a reservation from the mirror alone, on real MySQL and a Redis of this file's own, since it is demoted: it is what
+ * MySQL would show, it is never older than what was shown before, and where the mirror is not sure MySQL is asked.
  */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { pauseSale } from '#launch/change-sale.ts';
 import { rescheduleSale } from '#launch/reschedule.ts';
+import { startOwnRedis } from '#local/databases.ts';
+import { Supervisor } from '#local/supervisor.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
 import { distrustForMs } from '#mirror/mirror-trust.ts';
 import type { Deps } from '#platform/environment/deps.ts';
@@ -25,17 +29,21 @@ import { newId } from '#test/support/ids.ts';
 import { withDeps } from '../support/deps.ts';
 import { reconcile } from '../support/reconcile.ts';
 import { delivered, givenSale, openBed, type SaleTerms, soon } from '../support/sales.ts';
-import { type TestBed, testBed } from '../support/stack.ts';
+import { type TestBed, testBed, testStack } from '../support/stack.ts';
 
 const hourMs = 3_600_000;
 
+let folder: string;
+let supervisor: Supervisor;
 let bed: TestBed;
 let deps: Deps;
 /** A client of a Redis that is unavailable. */
 let nowhere: RedisClient;
 
 beforeAll(async () => {
-  bed = await testBed();
+  folder = mkdtempSync(join(testStack().dir, 'status-'));
+  supervisor = new Supervisor(folder, () => undefined);
+  bed = await testBed({ registry: { 'redis/main': await startOwnRedis(supervisor) } });
   nowhere = openRedis('redis://127.0.0.1:1');
 }, 60_000);
 
@@ -48,6 +56,8 @@ afterEach(() => deps?.close());
 afterAll(async () => {
   nowhere?.disconnect();
   await bed?.close();
+  await supervisor?.stop();
+  rmSync(folder, { recursive: true, force: true });
 });
 
 interface One {
@@ -308,7 +318,7 @@ describe('never older than what was shown', () => {
 
   test('a Redis that was demoted is not believed, although it goes on answering reads', async () => {
     const one = await missed();
-    const admin = new Redis(bed.redisUrl);
+    const admin = new Redis(bed.registry['redis/main'] ?? '');
     await admin.replicaof('127.0.0.1', 1);
     const other = await openBed(bed);
     try {

@@ -233,6 +233,7 @@ const library = {
     const place = (at: number) => (at < 0 ? Math.max(text.length + at + 1, 0) : at);
     return [text.slice(Math.max(place(from), 1) - 1, place(typeof to === 'number' ? to : -1))];
   },
+  'string.byte': ([text]: LuaValue[]): LuaValue[] => [text === '' ? undefined : String(text).charCodeAt(0)],
   'math.ceil': ([value]: LuaValue[]): LuaValue[] => [Math.ceil(Number(value))],
   'math.floor': ([value]: LuaValue[]): LuaValue[] => [Math.floor(Number(value))],
   'math.min': (values: LuaValue[]): LuaValue[] => [Math.min(...values.map(Number))],
@@ -324,6 +325,7 @@ const builtins = new Set([
   'string.format',
   'string.match',
   'string.gsub',
+  'string.byte',
   'string.sub',
   'struct.unpack',
   'math.ceil',

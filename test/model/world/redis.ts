@@ -110,6 +110,15 @@ export class RedisServer {
       }
       case 'getbit':
         return this.#bits(key).has(integer(rest[0])) ? 1 : 0;
+      case 'getrange': {
+        const [first, last] = rest;
+        if (first !== last) throw new NotUnderstood('getrange of one byte only');
+        const at = 8 * integer(first);
+        const bits = this.#bits(key);
+        const byte = [0, 1, 2, 3, 4, 5, 6, 7].reduce((sum, bit) => 2 * sum + (bits.has(at + bit) ? 1 : 0), 0);
+        const isBehind = [...bits].every((bit) => bit < at);
+        return isBehind ? '' : String.fromCharCode(byte);
+      }
       case 'bitcount': {
         const [first = '0', last] = rest;
         const until = last === undefined ? never : 8 * (integer(last) + 1);
