@@ -2685,14 +2685,6 @@ export interface components {
             } & {
                 [key: string]: unknown;
             })[];
-            /** @description When to try again */
-            retryAfterSeconds?: number;
-            /** @description The work that lets a call pass which was refused as work_required */
-            challenge?: {
-                [key: string]: unknown;
-            };
-            /** @description What to send with the same call if it is meant, where confirmation_required gives it */
-            confirmation?: string;
             /** @description What of a file is not valid, where import_rejected says so; rows count from 1, with the header */
             rows?: ({
                 row: number;
@@ -2701,8 +2693,71 @@ export interface components {
             } & {
                 [key: string]: unknown;
             })[];
+            /** @description When to try again; in the header Retry-After as well */
+            retryAfterSeconds?: number;
+            /** @description The work that lets a call pass which was refused as work_required */
+            challenge?: {
+                [key: string]: unknown;
+            };
+            /** @description What to send with the same call if it is meant, where confirmation_required gives it */
+            confirmation?: string;
+            /** @description Why a change of times wants a confirmation */
+            dangers?: string[];
+            /** @description How many customers such a change concerns, and how */
+            concerned?: {
+                [key: string]: unknown;
+            };
             /** @description What an API key lacks that was refused as missing_scope */
             scope?: string;
+            /** @description Why a token is not accepted, or a refund disputed */
+            reason?: string;
+            /** @description Which reservation of a purchase, or of a refund, the refusal is about */
+            reservationId?: string;
+            /** @description Which purchase is paying already */
+            purchaseId?: string;
+            /** @description In which state what was to be changed is */
+            state?: string;
+            /** @description How somebody else has decided in the meantime */
+            decided?: string;
+            /** @description How many units the reservation asks for now */
+            quantity?: number;
+            /** @description How many units the reservation has */
+            units?: number;
+            /** @description How many units of a sale belong to nobody */
+            available?: number;
+            /** @description How many units a sale has in all */
+            allotment?: number;
+            /** @description How many units are left to be given back */
+            leftUnits?: number;
+            /** @description How much is left to be given back, in minor units */
+            leftMinor?: number;
+            /** @description Which amount is recorded already, in minor units */
+            recordedMinor?: number;
+            /** @description What the provider has taken */
+            captured?: {
+                amountMinor: number;
+                currency: string;
+            } & {
+                [key: string]: unknown;
+            };
+            /** @description The key of the refund that is disputed */
+            refund?: string;
+            /** @description Which currency the provider does not take */
+            currency?: string;
+            /** @description The currencies that one payment cannot have together */
+            currencies?: string[];
+            /** @description Which provider cannot be chosen */
+            paymentProvider?: string;
+            /** @description The providers that one payment cannot have together; null for the usual one */
+            paymentProviders?: (string | null)[];
+            /** @description How the parts are, where the API is not healthy */
+            parts?: {
+                [key: string]: unknown;
+            }[];
+            /** @description In which state its circuit breakers are */
+            breakers?: {
+                [key: string]: string;
+            };
         } & {
             [key: string]: unknown;
         };

@@ -133,7 +133,8 @@ test('beyond a rate nothing is told, whoever else asks in the same round trip', 
   const [one, other] = (await decidedAll(saleId, 2)) as [One, One];
   const passageOf = (who: string) => ({
     buckets: [{ what: 'status', who, rate: { burst: 2, perMinute: 1 } }],
-    refuse: async (empty: readonly Empty[]) => refuse('too_many_requests', 'Wait.', { ...empty[0] }),
+    refuse: async (empty: readonly Empty[]) =>
+      refuse('too_many_requests', `Wait for ${empty[0]?.what}.`, { retryAfterSeconds: empty[0]?.retryAfterSeconds }),
   });
   const ask = ({ customerId, reservationId }: One, who: string) =>
     getReservation(withoutMysql(deps), customerId, reservationId, '', passageOf(who));
@@ -146,7 +147,7 @@ test('beyond a rate nothing is told, whoever else asks in the same round trip', 
   const no = 'too_many_requests';
   const [a, b] = [one.reservationId, other.reservationId];
   expect(told).toEqual([a, a, no, b, no, b, b, no]);
-  expect(answers[2]).toMatchObject({ facts: { what: 'status', retryAfterSeconds: expect.any(Number) } });
+  expect(answers[2]).toMatchObject({ detail: 'Wait for status.', facts: { retryAfterSeconds: expect.any(Number) } });
 });
 
 test('a place in line is counted in Redis, as MySQL counts it, whoever leaves', async () => {

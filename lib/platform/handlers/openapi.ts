@@ -16,7 +16,7 @@ import {
   type ZodOpenApiOperationObject,
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
-import { type Code, closingCodes, codes } from '#platform/kernel/errors.ts';
+import { type Code, closingCodes, codes, Facts } from '#platform/kernel/errors.ts';
 import { bytesType, maxJsonBytes } from './body.ts';
 import { externalIdPattern, idempotencyKeyPattern } from './input.ts';
 import { addExamples, addLinks, type OpenApiDocument, type Samples } from './openapi-examples.ts';
@@ -48,24 +48,7 @@ const Problem = z
     code: z.enum(Object.keys(codes) as Code[]).describe('What happened, for programs'),
     detail: z.string().describe('What to do about it, for people'),
     instance: z.string().describe('The path that was called'),
-    fields: z
-      .array(z.looseObject({ field: z.string(), message: z.string() }))
-      .optional()
-      .describe('What of the input is not valid'),
-    retryAfterSeconds: z.int().optional().describe('When to try again'),
-    challenge: z
-      .looseObject({})
-      .optional()
-      .describe('The work that lets a call pass which was refused as work_required'),
-    confirmation: z
-      .string()
-      .optional()
-      .describe('What to send with the same call if it is meant, where confirmation_required gives it'),
-    rows: z
-      .array(z.looseObject({ row: z.int(), field: z.string(), message: z.string() }))
-      .optional()
-      .describe('What of a file is not valid, where import_rejected says so; rows count from 1, with the header'),
-    scope: z.string().optional().describe('What an API key lacks that was refused as missing_scope'),
+    ...Facts.shape,
   })
   .meta({ id: 'Problem', description: 'A refusal, or a fault: problem details (RFC 9457)' });
 

@@ -1,7 +1,7 @@
 /** Error responses: problem details (RFC 9457) with a machine-readable code. */
 
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import { type Code, codes, Fault, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { type Code, codes, type Facts, Fault, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { koreanTitles } from '#platform/kernel/korean-titles.ts';
 import { localeFrom } from '#platform/kernel/reader.ts';
 import { isOutage } from '#platform/resilience/outage.ts';
@@ -13,7 +13,7 @@ const instanceCharacters = 200;
 export class Refused extends Error {
   readonly refusal: Refusal;
 
-  constructor(code: Code, detail: string, facts?: Record<string, unknown>) {
+  constructor(code: Code, detail: string, facts?: Facts) {
     super(detail);
     this.name = 'Refused';
     this.refusal = refuse(code, detail, facts);
@@ -27,8 +27,7 @@ export type Asked = Pick<APIGatewayProxyEventV2, 'rawPath' | 'headers'>;
 export function problemOf(refusal: Refusal, { rawPath, headers }: Asked): APIGatewayProxyStructuredResultV2 {
   const { status, title, retry } = codes[refusal.refused];
   const isKorean = localeFrom(headers['accept-language'])?.startsWith('ko') ?? false;
-  const asked = refusal.facts?.retryAfterSeconds;
-  const waits = typeof asked === 'number' ? asked : retry ? 1 : undefined;
+  const waits = refusal.facts?.retryAfterSeconds ?? (retry ? 1 : undefined);
   return {
     statusCode: status,
     headers: {

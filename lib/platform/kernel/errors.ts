@@ -4,6 +4,7 @@
  * Each code answers two questions: which HTTP status does a client see, and is it worth trying the same thing again?
  * A refusal (sold out, over the cap, bad input) is an outcome: verbs return it. Only faults throw.
  */
+import * as z from 'zod';
 
 interface CodeMeaning {
   status: number;
@@ -96,19 +97,69 @@ export type Code = keyof typeof codes;
 /** The codes with which the server ends a WebSocket connection. */
 export const closingCodes = ['unauthenticated', 'connection_silent', 'too_many_connections'] as const satisfies Code[];
 
+/** An object of an answer, which may grow; typed as what is given. */
+const growing = <Shape extends z.ZodRawShape>(shape: Shape) =>
+  z.looseObject(shape) as unknown as z.ZodType<z.output<z.ZodObject<Shape>>>;
+const anyObject = growing({}) as unknown as z.ZodType<object>;
+const mistake = { field: z.string(), message: z.string() };
+
+/**
+ * The facts that a refusal may give to programs, shown beside its code. The API's document has each of them, so that a generated
+ * client can read what it is told.
+ */
+export const Facts = z.object({
+  fields: z.array(growing(mistake)).optional().describe('What of the input is not valid'),
+  rows: z
+    .array(growing({ row: z.int(), ...mistake }))
+    .optional()
+    .describe('What of a file is not valid, where import_rejected says so; rows count from 1, with the header'),
+  retryAfterSeconds: z.int().optional().describe('When to try again; in the header Retry-After as well'),
+  challenge: anyObject.optional().describe('The work that lets a call pass which was refused as work_required'),
+  confirmation: z
+    .string()
+    .optional()
+    .describe('What to send with the same call if it is meant, where confirmation_required gives it'),
+  dangers: z.array(z.string()).optional().describe('Why a change of times wants a confirmation'),
+  concerned: anyObject.optional().describe('How many customers such a change concerns, and how'),
+  scope: z.string().optional().describe('What an API key lacks that was refused as missing_scope'),
+  reason: z.string().optional().describe('Why a token is not accepted, or a refund disputed'),
+  reservationId: z
+    .string()
+    .optional()
+    .describe('Which reservation of a purchase, or of a refund, the refusal is about'),
+  purchaseId: z.string().optional().describe('Which purchase is paying already'),
+  state: z.string().optional().describe('In which state what was to be changed is'),
+  decided: z.string().optional().describe('How somebody else has decided in the meantime'),
+  quantity: z.int().optional().describe('How many units the reservation asks for now'),
+  units: z.int().optional().describe('How many units the reservation has'),
+  available: z.int().optional().describe('How many units of a sale belong to nobody'),
+  allotment: z.int().optional().describe('How many units a sale has in all'),
+  leftUnits: z.int().optional().describe('How many units are left to be given back'),
+  leftMinor: z.int().optional().describe('How much is left to be given back, in minor units'),
+  recordedMinor: z.int().optional().describe('Which amount is recorded already, in minor units'),
+  captured: growing({ amountMinor: z.int(), currency: z.string() }).optional().describe('What the provider has taken'),
+  refund: z.string().optional().describe('The key of the refund that is disputed'),
+  currency: z.string().optional().describe('Which currency the provider does not take'),
+  currencies: z.array(z.string()).optional().describe('The currencies that one payment cannot have together'),
+  paymentProvider: z.string().optional().describe('Which provider cannot be chosen'),
+  paymentProviders: z
+    .array(z.string().nullable())
+    .optional()
+    .describe('The providers that one payment cannot have together; null for the usual one'),
+  parts: z.array(anyObject).optional().describe('How the parts are, where the API is not healthy'),
+  breakers: z.record(z.string(), z.string()).optional().describe('In which state its circuit breakers are'),
+});
+export type Facts = z.input<typeof Facts>;
+
 /** A refusal as a value: what a verb returns when the answer is a well-founded no. */
 export interface Refusal {
   refused: Code;
   detail: string;
-  /**
-   * Facts for programs, shown beside the code, such as the offending fields. `retryAfterSeconds` becomes the
-   * Retry-After header as well.
-   */
-  facts?: Record<string, unknown>;
+  facts?: Facts;
 }
 
 /** Builds a refusal; the detail is one sentence that a customer could read. */
-export function refuse(code: Code, detail: string, facts?: Record<string, unknown>): Refusal {
+export function refuse(code: Code, detail: string, facts?: Facts): Refusal {
   return facts ? { refused: code, detail, facts } : { refused: code, detail };
 }
 
