@@ -245,7 +245,7 @@ export const updateLabelRoute = defineRoute({
   example: { reference: 'order-2030-0042', metadata: { channel: 'app', campaign: null } },
   status: 200,
   reply: LabelView,
-  refusals: ['unprocessable', 'not_found', 'reference_taken'],
+  refusals: ['unprocessable', 'not_found', 'reference_taken', 'illegal_state'],
 });
 
 export const lookUpReservationsRoute = defineRoute({

@@ -6,6 +6,7 @@
  * purpose in five minutes, however many were asked for: what stays good in between is the code that is in the mailbox already, so
  * no caller who asks in another person's name fills a mailbox or makes its owner's code worthless.
  */
+import { holdAccounts } from '#erasure/hold-accounts.ts';
 import { askForMail } from '#mail/request-mail.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -58,7 +59,7 @@ async function ask(
 
 /**
  * The code of a mail that was asked for at this time. Undefined if the account got one shortly before, or has used this one: a mail
- * that is sent once more makes no code good again.
+ * that is sent once more makes no code good again; and if there is no such account any more.
  */
 export async function issueCode(
   deps: Needs<'db' | 'registry' | 'clock'>,
@@ -69,6 +70,7 @@ export async function issueCode(
   const code = deriveCode(locate(deps.registry, 'secret/guard-key'), purpose, customerId, askedAtMs);
   const codeHash = hashOfCode(code);
   const isGood = await deps.db.transaction(async (tx) => {
+    if (!(await holdAccounts(tx, [customerId])).has(customerId)) return false;
     const last = await lockCode(tx, customerId, purpose);
     if (last?.codeHash.equals(codeHash)) return last.usedAtMs === null;
     if (last && askedAtMs < quietUntilMs(last)) return false;

@@ -1,9 +1,10 @@
 /** The store of labels: the only code that writes `labels`. */
+import { holdAccounts } from '#erasure/hold-accounts.ts';
 import { type CustomerId, fromBytes, type Id, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import type { Label } from './label.shapes.ts';
 import type { LabelKind } from './label.table.ts';
-import { digestOf, noLabel } from './label.ts';
+import { digestOf, noLabel, withoutMetadata } from './label.ts';
 
 /** The id of what is labelled: of any of the four kinds. */
 export type SubjectId = Id<string>;
@@ -13,6 +14,17 @@ export interface Labelled {
   readonly kind: LabelKind;
   readonly subjectId: SubjectId;
   readonly label: Label;
+}
+
+/** A label of what a customer has reserved or bought. */
+export interface OwnedLabel extends Labelled {
+  readonly kind: 'reservation' | 'purchase';
+  readonly customerId: CustomerId;
+}
+
+/** A label of what is the shop's alone. */
+export interface ShopLabel extends Labelled {
+  readonly kind: 'product' | 'sale';
 }
 
 /** A row as the driver gives it. */
@@ -30,7 +42,9 @@ const columns = 'subject_id AS subjectId, kind, reference, metadata, updated_at_
 export const soleReferenceKey = 'labels_sole';
 
 const isSole = (kind: LabelKind) => kind === 'product' || kind === 'sale';
-const jsonOf = ({ metadata }: Label) => (Object.keys(metadata).length === 0 ? null : JSON.stringify(metadata));
+const hasMetadata = ({ metadata }: Label) => Object.keys(metadata).length > 0;
+const isEmpty = (label: Label) => label.reference === null && !hasMetadata(label);
+const jsonOf = (label: Label) => (hasMetadata(label) ? JSON.stringify(label.metadata) : null);
 const toLabel = ({ reference, metadata }: Pick<Row, 'reference' | 'metadata'>): Label => ({
   reference,
   metadata: readMetadata(metadata),
@@ -48,21 +62,36 @@ function valuesOf({ kind, subjectId, label }: Labelled, nowMs: number): unknown[
 }
 const inserted = 'subject_id, kind, reference, sole_reference, metadata, given_digest, updated_at_ms';
 
-/** Writes the label of something that is being made. Throws if another product or sale has its reference. */
-export async function insertLabel(tx: Tx, labelled: Labelled, nowMs: number): Promise<void> {
+/** Writes the label of a product or a sale that is being made. Throws if another has its reference. */
+export async function insertLabel(tx: Tx, labelled: ShopLabel, nowMs: number): Promise<void> {
   await tx.change(`INSERT INTO labels (${inserted}) VALUES (?)`, [valuesOf(labelled, nowMs)]);
 }
 
 /**
- * Writes labels of reservations, each once: one that is there stays, as its request may be delivered again. In the order of the
- * key, so that two workers wait for each other instead of deadlocking.
+ * Writes labels of reservations and purchases, each once: one that is there stays, as its request may be delivered again. In the order
+ * of the key, so that two workers wait for each other instead of deadlocking. Of a customer whose account is deleted no metadata is
+ * written, however late the request comes; a reference is.
  */
-export async function insertLabelsOnce(tx: Tx, labelled: readonly Labelled[], nowMs: number): Promise<void> {
+export async function insertLabelsOnce(tx: Tx, labelled: readonly OwnedLabel[], nowMs: number): Promise<void> {
   if (labelled.length === 0) return;
-  const inOrder = [...labelled].sort((one, other) => (one.subjectId < other.subjectId ? -1 : 1));
+  const kept = await withoutMetadataOfGone(tx, labelled);
+  const inOrder = kept
+    .filter(({ label }) => !isEmpty(label))
+    .sort((one, other) => (one.subjectId < other.subjectId ? -1 : 1));
+  if (inOrder.length === 0) return;
   await tx.change(`INSERT INTO labels (${inserted}) VALUES ? ON DUPLICATE KEY UPDATE kind = labels.kind`, [
     inOrder.map((one) => valuesOf(one, nowMs)),
   ]);
+}
+
+/** Labels without the metadata of customers who have no account any more. */
+export async function withoutMetadataOfGone<One extends Pick<OwnedLabel, 'customerId' | 'label'>>(
+  tx: Tx,
+  labelled: readonly One[],
+): Promise<One[]> {
+  const told = labelled.filter(({ label }) => hasMetadata(label)).map(({ customerId }) => customerId);
+  const held = await holdAccounts(tx, told);
+  return labelled.map((one) => (held.has(one.customerId) ? one : { ...one, label: withoutMetadata(one.label) }));
 }
 
 /** The label of something, its row made if there is none, and locked until the transaction ends. */
@@ -147,20 +176,21 @@ export async function findLabels(
 const rowsErased = 500;
 
 /**
- * Erases the metadata of all that a customer has reserved and bought: a shop may have noted there who they are. References stay:
- * they name orders, not people.
+ * Erases the metadata of all that a customer has reserved and bought, and the digests by which it could be guessed: a shop may have
+ * noted there who they are. References stay: they name orders, not people. To be called with the account's row locked
+ * (`holdAccounts`).
  */
 export async function eraseMetadataOf(tx: Tx, customerId: CustomerId): Promise<void> {
   const owner = toBytes(customerId);
   const rows = await tx.rows<{ id: Buffer }>(
     `SELECT l.subject_id AS id FROM reservations r JOIN labels l ON l.subject_id = r.id
-     WHERE r.customer_id = ? AND l.metadata IS NOT NULL
+     WHERE r.customer_id = ? AND (l.metadata IS NOT NULL OR l.given_digest IS NOT NULL)
      UNION ALL SELECT l.subject_id AS id FROM purchases p JOIN labels l ON l.subject_id = p.id
-     WHERE p.customer_id = ? AND l.metadata IS NOT NULL`,
+     WHERE p.customer_id = ? AND (l.metadata IS NOT NULL OR l.given_digest IS NOT NULL)`,
     [owner, owner],
   );
   for (let start = 0; start < rows.length; start += rowsErased) {
     const ids = rows.slice(start, start + rowsErased).map(({ id }) => id);
-    await tx.change('UPDATE labels SET metadata = NULL WHERE subject_id IN (?)', [ids]);
+    await tx.change('UPDATE labels SET metadata = NULL, given_digest = NULL WHERE subject_id IN (?)', [ids]);
   }
 }

@@ -18,7 +18,7 @@ export const labels = mysqlTable(
     soleReference: varchar('sole_reference', { length: 64 }),
     /** A flat object as JSON; null if there is none. */
     metadata: text('metadata'),
-    /** A digest of the label with which its subject was requested; null if it was without one. It stays. */
+    /** A digest of the label with which its subject was requested; null if it was without one. It stays as long as its customer. */
     givenDigest: binary('given_digest', { length: 16 }),
     updatedAtMs: timeMs('updated_at_ms').notNull(),
   },

@@ -32,6 +32,11 @@ export function withoutLabel<Request extends Noted>(request: Request): Omit<Requ
   return rest;
 }
 
+/** A label with its reference alone. */
+export function withoutMetadata({ reference }: Label): Label {
+  return { reference, metadata: {} };
+}
+
 /** Refuses a customer's call that notes something, unless an API key makes it. */
 export function refuseLabel({ keyId }: Pick<Caller, 'keyId'>, { reference, metadata }: Noted): Refusal | undefined {
   if (keyId !== undefined || (reference === undefined && metadata === undefined)) return undefined;

@@ -1,4 +1,5 @@
 /** The store of mails: the only code that writes `mails`. It decides nothing. */
+import { holdAccounts } from '#erasure/hold-accounts.ts';
 import { type CustomerId, consequentId, fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import type { mailStates } from './mail.table.ts';
@@ -26,13 +27,18 @@ export interface DueMail extends AskedMail {
 
 /**
  * Writes messages that are due now; one that is there already stays as it is, so what is told by two channels is written once for each.
- * Those that are `urgent` are sent before all others, however many wait.
+ * Those that are `urgent` are sent before all others, however many wait. None is written to a customer whose account is deleted.
  */
 export async function insertMails(
-  sql: Sql,
-  told: readonly AskedMail[],
+  tx: Tx,
+  wanted: readonly AskedMail[],
   { urgent = false, channel = mailChannel } = {},
 ): Promise<void> {
+  const held = await holdAccounts(
+    tx,
+    wanted.flatMap(({ customerId }) => customerId ?? []),
+  );
+  const told = wanted.filter(({ customerId }) => customerId === null || held.has(customerId));
   if (told.length === 0) return;
   const asked =
     channel === mailChannel
@@ -45,7 +51,7 @@ export async function insertMails(
       ...[toBytes(id), kind, customerId === null ? null : toBytes(customerId), address, JSON.stringify(facts)],
       ...['due', 0, urgent ? 0 : createdAtMs, createdAtMs, channel],
     ]);
-  await sql.change(
+  await tx.change(
     `INSERT INTO mails (id, kind, customer_id, address, facts, state, attempts, due_at_ms, created_at_ms, channel)
      VALUES ?
      ON DUPLICATE KEY UPDATE attempts = mails.attempts`,

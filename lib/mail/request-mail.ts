@@ -5,7 +5,7 @@ import { type AskedMail, insertMails } from './mail.store.ts';
 
 /** Writes down a mail that somebody waits for, and has it sent at once, before notices that wait to be sent. */
 export async function askForMail(deps: Needs<'db' | 'queue'>, mail: AskedMail): Promise<void> {
-  await insertMails(deps.db, [mail], { urgent: true });
+  await deps.db.transaction((tx) => insertMails(tx, [mail], { urgent: true }));
   await wakeMailer(deps);
 }
 

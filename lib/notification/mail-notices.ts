@@ -43,7 +43,7 @@ export async function recordMails(
   const rows = wanted.map(({ id, kind, customerId, facts, createdAtMs }) => ({
     ...{ id, kind, customerId, address: null, facts, createdAtMs },
   }));
-  await insertMails(deps.db, rows, { channel: channel.name });
+  await deps.db.transaction((tx) => insertMails(tx, rows, { channel: channel.name }));
 }
 
 const about = 'no reminders by mail';

@@ -6,6 +6,7 @@
  * too. The next event of its subject tells the label as it is then.
  */
 import * as z from 'zod';
+import { holdAccounts } from '#erasure/hold-accounts.ts';
 import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type LabelChange, LabelKind, Reference, shownLabel } from '#labels/label.shapes.ts';
 import { findLabels, type Labelled, lockLabel, soleReferenceKey, updateLabel } from '#labels/label.store.ts';
@@ -14,9 +15,9 @@ import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, PageQuery, pageOf, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { type Id as IdOf, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, fromBytes, type Id as IdOf, toBytes } from '#platform/kernel/ids.ts';
 import { Id, idOf, Time } from '#platform/kernel/shapes.ts';
-import { isDuplicateKey } from '#platform/mysql/mysql.ts';
+import { isDuplicateKey, type Tx } from '#platform/mysql/mysql.ts';
 
 export const LabelPath = z.strictObject({ kind: LabelKind, subjectId: idOf<IdOf<string>>() });
 
@@ -56,9 +57,25 @@ export async function readLabelPage(
 /** The table of each kind, to see whether a subject is there. */
 const tables = { product: 'products', sale: 'sales', reservation: 'reservations', purchase: 'purchases' } as const;
 
+/** Whether a change notes something, and does not only take away. */
+function notesMetadata({ metadata }: LabelChange): boolean {
+  return Object.values(metadata ?? {}).some((value) => !!value);
+}
+
+/** Of what a customer has, whose it is. Undefined if there is no such thing. */
+async function findSubject(
+  tx: Tx,
+  { kind, subjectId }: z.output<typeof LabelPath>,
+): Promise<{ customerId: CustomerId | null } | undefined> {
+  const owner = kind === 'reservation' || kind === 'purchase' ? 'customer_id' : 'NULL';
+  const sql = `SELECT ${owner} AS customerId FROM ${tables[kind]} WHERE id = ?`;
+  const [row] = await tx.rows<{ customerId: Buffer | null }>(sql, [toBytes(subjectId)]);
+  return row && { customerId: row.customerId && fromBytes<'customer'>(row.customerId) };
+}
+
 /**
  * Changes the label of something. Refused if it does not exist, or is a reservation that is not decided yet, if the metadata would
- * become too large, and if another product or sale has the reference.
+ * become too large, if it would note something of a customer whose account is deleted, and if another product or sale has the reference.
  */
 export async function changeLabel(
   { db, clock }: Needs<'db' | 'clock'>,
@@ -68,8 +85,15 @@ export async function changeLabel(
 ): Promise<LabelView | Refusal> {
   try {
     return await db.transaction(async (tx) => {
-      const [known] = await tx.rows(`SELECT 1 FROM ${tables[kind]} WHERE id = ?`, [toBytes(subjectId)]);
-      if (!known) return refuse('not_found', `There is no such ${kind}, or it is not decided yet.`);
+      const subject = await findSubject(tx, { kind, subjectId });
+      if (!subject) return refuse('not_found', `There is no such ${kind}, or it is not decided yet.`);
+      const { customerId } = subject;
+      if (customerId !== null && notesMetadata(change) && !(await holdAccounts(tx, [customerId])).has(customerId)) {
+        return refuse(
+          'illegal_state',
+          'The account of its customer is deleted, so no metadata is noted on it any more.',
+        );
+      }
       const nowMs = clock();
       const before = await lockLabel(tx, kind, subjectId, nowMs);
       const label = changed(before, change);

@@ -16,7 +16,7 @@
 import { createHash } from 'node:crypto';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
 import type { Label } from '#labels/label.shapes.ts';
-import { insertLabel } from '#labels/label.store.ts';
+import { insertLabelsOnce } from '#labels/label.store.ts';
 import { digestOf, labelOf, refuseLabel } from '#labels/label.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -200,7 +200,7 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<Accepted |
     order.items.map((item) => ({ purchaseId, ...item })),
     keyId,
   );
-  if (label) await insertLabel(tx, { kind: 'purchase', subjectId: purchaseId, label }, nowMs);
+  if (label) await insertLabelsOnce(tx, [{ kind: 'purchase', subjectId: purchaseId, customerId, label }], nowMs);
   await bindToPurchase(
     tx,
     purchaseId,

@@ -23,7 +23,7 @@
  */
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
-import { insertLabelsOnce, type Labelled } from '#labels/label.store.ts';
+import { insertLabelsOnce, type OwnedLabel } from '#labels/label.store.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
@@ -348,10 +348,10 @@ export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Cla
  * The labels that claims came with, also of those that were decided without them: a customer may have cancelled before the
  * message came.
  */
-function labelsOf(claims: readonly Claim[]): Labelled[] {
-  const labelled: Labelled[] = [];
-  for (const { reservationId, label } of claims) {
-    if (label) labelled.push({ kind: 'reservation', subjectId: reservationId, label });
+function labelsOf(claims: readonly Claim[]): OwnedLabel[] {
+  const labelled: OwnedLabel[] = [];
+  for (const { reservationId, customerId, label } of claims) {
+    if (label) labelled.push({ kind: 'reservation', subjectId: reservationId, customerId, label });
   }
   return labelled;
 }

@@ -9,7 +9,7 @@ import type { Label } from '#labels/label.shapes.ts';
 import type { SubjectId } from '#labels/label.store.ts';
 import { noLabel } from '#labels/label.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { consequentId } from '#platform/kernel/ids.ts';
+import { type CustomerId, consequentId } from '#platform/kernel/ids.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import type { testMessage, webhookMessages } from './message.shapes.ts';
 import type { MessageId, WebhookMessage } from './message.store.ts';
@@ -44,6 +44,22 @@ export function subjectsOf({ 'detail-type': type, detail }: BusEvent): SubjectId
     case 'sale.changed':
     case 'sale.published':
       return [event.detail.saleId];
+  }
+}
+
+/** Whose are those of an event's subjects that a customer has. */
+export function ownersOf({ 'detail-type': type, detail }: BusEvent): [SubjectId, CustomerId][] {
+  const event = { 'detail-type': type, detail } as BusEvent;
+  switch (event['detail-type']) {
+    case 'reservations.changed':
+      return event.detail.changes.map(({ reservationId, customerId }) => [reservationId, customerId]);
+    case 'reservations.reminded':
+      return event.detail.recipients.map(({ reservationId, customerId }) => [reservationId, customerId]);
+    case 'purchase.changed':
+      return [[event.detail.purchaseId, event.detail.customerId]];
+    case 'sale.changed':
+    case 'sale.published':
+      return [];
   }
 }
 

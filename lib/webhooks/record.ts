@@ -3,12 +3,14 @@
  * anything is sent. An event that comes twice changes nothing the second time.
  */
 import type { BusEvent } from '#events/catalog.ts';
-import { readLabels } from '#labels/label.store.ts';
+import type { Label } from '#labels/label.shapes.ts';
+import { readLabels, type SubjectId, withoutMetadataOfGone } from '#labels/label.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
 import { insertDeliveries } from './delivery.store.ts';
 import { type Endpoint, type EndpointId, listEndpoints } from './endpoint.store.ts';
 import { insertMessages, type WebhookMessage } from './message.store.ts';
-import { messagesOf, subjectsOf } from './message.ts';
+import { type LabelsOf, messagesOf, ownersOf, subjectsOf } from './message.ts';
 
 /** Writes what a batch of events has to be told to endpoints. Returns the endpoints that have something to get now. */
 export async function recordEvents(
@@ -18,24 +20,39 @@ export async function recordEvents(
   if (events.length === 0) return [];
   const endpoints = await listEndpoints(db);
   if (endpoints.length === 0) return [];
-  const labels = await readLabels(db, [...new Set(events.flatMap(subjectsOf))]);
-  const messages = new Map(
-    events.flatMap((event) => messagesOf(event, labels)).map((message) => [message.messageId, message]),
-  );
-  const wanted = [...messages.values()].flatMap((message) =>
-    endpoints.filter((endpoint) => wants(endpoint, message)).map((endpoint) => ({ endpoint, message })),
-  );
-  if (wanted.length === 0) return [];
-  await db.transaction(async (tx) => {
-    await insertMessages(tx, [...new Set(wanted.map(({ message }) => message))]);
+  const isWanted = ({ 'detail-type': type }: BusEvent) => endpoints.some((endpoint) => wants(endpoint, { type }));
+  const told = events.filter(isWanted);
+  if (told.length === 0) return [];
+  const read = await readLabels(db, [...new Set(told.flatMap(subjectsOf))]);
+  const wanted = await db.transaction(async (tx) => {
+    const labels = await labelsToTell(tx, told, read);
+    const messages = new Map(
+      told.flatMap((event) => messagesOf(event, labels)).map((message) => [message.messageId, message]),
+    );
+    const ordered = [...messages.values()].flatMap((message) =>
+      endpoints.filter((endpoint) => wants(endpoint, message)).map((endpoint) => ({ endpoint, message })),
+    );
+    await insertMessages(tx, [...messages.values()]);
     await insertDeliveries(
       tx,
-      wanted.map(({ endpoint: { endpointId }, message: { messageId } }) => ({ endpointId, messageId })),
+      ordered.map(({ endpoint: { endpointId }, message: { messageId } }) => ({ endpointId, messageId })),
       clock(),
     );
+    return ordered;
   });
   const active = wanted.filter(({ endpoint }) => endpoint.state === 'active');
   return [...new Set(active.map(({ endpoint }) => endpoint.endpointId))];
+}
+
+/** Labels as they may be told: their customers may have deleted their accounts since they were read. */
+async function labelsToTell(tx: Tx, events: readonly BusEvent[], read: LabelsOf): Promise<LabelsOf> {
+  const owners = new Map(events.flatMap(ownersOf));
+  const owned = [...read].flatMap(([subjectId, label]) => {
+    const customerId = owners.get(subjectId);
+    return customerId === undefined ? [] : [{ subjectId, customerId, label }];
+  });
+  const kept = await withoutMetadataOfGone(tx, owned);
+  return new Map([...read, ...kept.map(({ subjectId, label }): [SubjectId, Label] => [subjectId, label])]);
 }
 
 /** Whether an endpoint's filter lets a message through. One that is not active gets it when it is again. */

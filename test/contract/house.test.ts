@@ -61,6 +61,7 @@ const rooms = [
   'platform/handlers',
   'audit',
   'idempotency',
+  'erasure',
   'labels',
   'mail',
   'identity',

@@ -340,7 +340,7 @@ test('a worker that dies after sending sends again, under the same Message-ID', 
   const died = async () => {
     throw new Error('died');
   };
-  // What is written outside of a transaction is the outcome alone, and the mails of an event.
+  // What is written outside of a transaction is the outcome alone.
   await recordMails(deps, byMail, [captured(customerId)]);
   await expect(consume(withDeps(deps, { db: { ...deps.db, change: died } }))).rejects.toThrow('died');
   await consume(later(attemptDiesAfterMs));
