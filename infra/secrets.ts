@@ -4,6 +4,10 @@
  *   node infra/secrets.ts --stage prod --signing-key make             makes the first key pair for access tokens
  *   node infra/secrets.ts --stage prod --signing-key prepare          replaces it in three steps (signing-keys.ts), with
  *                                                    use, retire      a deployment and ten minutes after each
+ *   node infra/secrets.ts --stage prod --guard-key prepare            the same for the key of device tokens, codes, links and proofs
+ *                                                  use, retire        of work (key-rings.ts), with thirty days before the last
+ *   node infra/secrets.ts --stage prod --guard-key make               puts another in its place at once, if it is known to somebody
+ *   node infra/secrets.ts --stage prod --receipt-key …                both for the key of receipts, with a day before the last
  *   node infra/secrets.ts --stage prod --payment-api-key < file       the provider's API key, from standard input
  *   node infra/secrets.ts --stage prod --payment-webhook < file       its webhook secret (whsec_…), likewise
  *   node infra/secrets.ts --stage prod --stripe-api-key < file        Stripe's API key (sk_… or rk_…), likewise
@@ -15,14 +19,15 @@
  * public halves are put into the registry, where functions that verify tokens read them. Uses the AWS credentials of the shell.
  * Running environments keep the old values until they are replaced: deploy again, or wait.
  */
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { GetSecretValueCommand, PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { GetParameterCommand, PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
 import type { JWK } from 'jose';
 import { keysOf } from '#platform/security/access-token.ts';
-import { afterStep, publicHalves, rotationSteps, type SigningKeys } from './signing-keys.ts';
+import { ringAfter } from './key-rings.ts';
+import { afterStep, publicHalves, type RotationStep, rotationSteps, type SigningKeys } from './signing-keys.ts';
 
 const signingKeyName = 'secret/token-signing-key';
 
@@ -30,6 +35,8 @@ const { values } = parseArgs({
   options: {
     stage: { type: 'string' },
     'signing-key': { type: 'string' },
+    'guard-key': { type: 'string' },
+    'receipt-key': { type: 'string' },
     'payment-api-key': { type: 'boolean' },
     'payment-webhook': { type: 'boolean' },
     'stripe-api-key': { type: 'boolean' },
@@ -59,24 +66,44 @@ async function secretOf(name: string): Promise<string> {
 
 const freshKey = () => generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' }) as JWK;
 
-/** The signing keys of the stage. */
-async function signingKeys(): Promise<SigningKeys> {
-  const { SecretString = '{"keys":[]}' } = await secrets.send(
-    new GetSecretValueCommand({ SecretId: await secretOf(signingKeyName) }),
-  );
-  return { keys: keysOf(SecretString) };
+/** The private value behind the registry's entry of this name; undefined if it was never filled. */
+async function secretBehind(name: string): Promise<string | undefined> {
+  const { SecretString } = await secrets.send(new GetSecretValueCommand({ SecretId: await secretOf(name) }));
+  return SecretString;
 }
 
-const step = values['signing-key'];
+/** The signing keys of the stage. */
+async function signingKeys(): Promise<SigningKeys> {
+  return { keys: keysOf((await secretBehind(signingKeyName)) ?? '{"keys":[]}') };
+}
+
+/** The step that an option names; undefined without it. */
+function stepOf(option: 'signing-key' | 'guard-key' | 'receipt-key'): RotationStep | 'make' | undefined {
+  const named = values[option];
+  const steps = ['make', ...rotationSteps] as const;
+  const step = steps.find((one) => one === named);
+  if (named !== undefined && !step) throw new Error(`--${option} is one of: ${steps.join(', ')}`);
+  return step;
+}
+
+const step = stepOf('signing-key');
 if (step !== undefined) {
-  const known = rotationSteps.find((one) => one === step);
-  if (!known && step !== 'make') throw new Error(`--signing-key is one of: make, ${rotationSteps.join(', ')}`);
-  const keys = known ? afterStep(known, await signingKeys(), freshKey) : { keys: [freshKey()] };
+  const keys = step === 'make' ? { keys: [freshKey()] } : afterStep(step, await signingKeys(), freshKey);
   const Value = JSON.stringify(publicHalves(keys));
   const Name = `${prefix}/token/verification-key`;
   await fill(signingKeyName, JSON.stringify(keys));
   await parameters.send(new PutParameterCommand({ Name, Value, Type: 'String', Overwrite: true }));
   process.stdout.write('token/verification-key is set\n');
+}
+for (const option of ['guard-key', 'receipt-key'] as const) {
+  const step = stepOf(option);
+  if (step === undefined) continue;
+  const text = await secretBehind(`secret/${option}`);
+  if (!text) throw new Error(`secret/${option} is empty; deploy the stage first`);
+  await fill(
+    `secret/${option}`,
+    ringAfter(step, text, () => randomBytes(32).toString('base64url')),
+  );
 }
 if (values['payment-api-key']) await fill('secret/payment-api-key', (await text(process.stdin)).trim());
 if (values['payment-webhook']) await fill('secret/payment-webhook', (await text(process.stdin)).trim());

@@ -10,23 +10,26 @@
  */
 import type { JWK } from 'jose';
 
-/** Private keys; the first signs. The form of the secret. */
-export interface SigningKeys {
-  readonly keys: readonly JWK[];
+/** Keys of one kind; the first is used. */
+export interface Keys<Key> {
+  readonly keys: readonly Key[];
 }
+
+/** Private keys; the first signs. The form of the secret. */
+export type SigningKeys = Keys<JWK>;
 
 export const rotationSteps = ['prepare', 'use', 'retire'] as const;
 export type RotationStep = (typeof rotationSteps)[number];
 
 /** The keys after a step; `fresh` is a new private key, for the step that needs one. Throws for a step out of turn. */
-export function afterStep(step: RotationStep, { keys }: SigningKeys, fresh: () => JWK): SigningKeys {
+export function afterStep<Key>(step: RotationStep, { keys }: Keys<Key>, fresh: () => Key): Keys<Key> {
   const [current, next, ...others] = keys;
-  if (!current) throw new Error('there is no signing key yet; make one with --signing-key make');
+  if (!current) throw new Error('there is no key yet: make one with make');
   if (step === 'prepare') {
-    if (next) throw new Error('another key is being replaced: finish with --signing-key use and retire');
+    if (next) throw new Error('another key is being replaced: finish with use and retire');
     return { keys: [current, fresh()] };
   }
-  if (!next || others.length > 0) throw new Error('no key waits; begin with --signing-key prepare');
+  if (!next || others.length > 0) throw new Error('no key waits: begin with prepare');
   return { keys: step === 'use' ? [next, current] : [current] };
 }
 

@@ -3,6 +3,7 @@
  */
 import { solveChallenge } from 'altcha-lib';
 import { deriveKey } from 'altcha-lib/algorithms/pbkdf2';
+import { readKeyRing } from '#platform/security/key-ring.ts';
 import { type Challenge, openWork } from '#platform/security/proof-of-work.ts';
 
 /** How many times slower phones are than a fast desktop, by Lighthouse's table: middling and cheap ones. */
@@ -26,7 +27,7 @@ export interface CostOfWork {
 
 /** Measures the processor time of an average proof here, whatever else runs, and scales it to phones. */
 export async function measureWork(): Promise<CostOfWork> {
-  const works = openWork('measured', () => Date.now());
+  const works = openWork(readKeyRing('measured'), () => Date.now());
   const challenges = await Promise.all(Array.from({ length: challengesMeasured }, () => works.challenge('measured')));
   let guesses = 0;
   const before = process.cpuUsage();

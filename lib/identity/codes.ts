@@ -11,8 +11,8 @@ import { askForMail } from '#mail/request-mail.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type CustomerId, newId } from '#platform/kernel/ids.ts';
-import { locate } from '#platform/kernel/registry.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
+import { guardKeys } from '#platform/security/key-ring.ts';
 import { type CodePurpose, findCode, lockCode, type StoredCode, useCode, writeCode } from './code.store.ts';
 import { deriveCode, hashOfCode } from './code.ts';
 import { findCustomer } from './customer.store.ts';
@@ -67,17 +67,32 @@ export async function issueCode(
   purpose: CodePurpose,
   askedAtMs: number,
 ): Promise<string | undefined> {
-  const code = deriveCode(locate(deps.registry, 'secret/guard-key'), purpose, customerId, askedAtMs);
-  const codeHash = hashOfCode(code);
-  const isGood = await deps.db.transaction(async (tx) => {
-    if (!(await holdAccounts(tx, [customerId])).has(customerId)) return false;
+  const made = (issuedAtMs: number) => codesOf(deps, purpose, customerId, issuedAtMs);
+  const [newest = ''] = made(askedAtMs);
+  const code = await deps.db.transaction(async (tx) => {
+    if (!(await holdAccounts(tx, [customerId])).has(customerId)) return undefined;
     const last = await lockCode(tx, customerId, purpose);
-    if (last?.codeHash.equals(codeHash)) return last.usedAtMs === null;
-    if (last && askedAtMs < quietUntilMs(last)) return false;
+    // Found among what was made for its time: one of a key that is accepted no longer is good for nothing, and delays none.
+    const lastCode = last && made(last.issuedAtMs).find((one) => last.codeHash.equals(hashOfCode(one)));
+    if (last && lastCode !== undefined) {
+      if (last.issuedAtMs === askedAtMs) return last.usedAtMs === null ? lastCode : undefined;
+      if (askedAtMs < quietUntilMs(last)) return undefined;
+    }
+    const codeHash = hashOfCode(newest);
     await writeCode(tx, { customerId, codeHash, issuedAtMs: askedAtMs, usedAtMs: null }, purpose);
-    return true;
+    return newest;
   });
-  return isGood && deps.clock() < askedAtMs + codeLifeMs ? code : undefined;
+  return deps.clock() < askedAtMs + codeLifeMs ? code : undefined;
+}
+
+/** The codes that accepted keys make of this, the current key's first: a mail may have been written under the key before. */
+function codesOf(
+  { registry }: Needs<'registry'>,
+  purpose: CodePurpose,
+  customerId: CustomerId,
+  askedAtMs: number,
+): string[] {
+  return guardKeys(registry).accepted.map((key) => deriveCode(key, purpose, customerId, askedAtMs));
 }
 
 /** Until when no other code follows this one: one that was used, or is no longer of use, delays none. */
@@ -85,14 +100,21 @@ function quietUntilMs({ issuedAtMs, usedAtMs }: StoredCode): number {
   return usedAtMs === null ? issuedAtMs + codeQuietMs : issuedAtMs + 1;
 }
 
-/** The account that a code was mailed to, as long as it is good; or a refusal that does not say what is wrong with it. */
+/**
+ * The account that a code was mailed to, as long as it is good, and its key is accepted; or a refusal that does not say what is wrong
+ * with it.
+ */
 export async function readCode(
-  { db, clock }: Needs<'db' | 'clock'>,
+  { db, clock, registry }: Needs<'db' | 'clock' | 'registry'>,
   code: string,
   purpose: CodePurpose,
 ): Promise<CustomerId | Refusal> {
   const stored = await findCode(db, hashOfCode(code), purpose);
-  const isGood = stored && stored.usedAtMs === null && clock() < stored.issuedAtMs + codeLifeMs;
+  const isGood =
+    stored &&
+    stored.usedAtMs === null &&
+    clock() < stored.issuedAtMs + codeLifeMs &&
+    codesOf({ registry }, purpose, stored.customerId, stored.issuedAtMs).includes(code);
   return isGood ? stored.customerId : wrongCode();
 }
 

@@ -18,8 +18,9 @@ import {
 } from '#platform/handlers/limits.ts';
 import type { Refusal } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
-import { locate, type Registry } from '#platform/kernel/registry.ts';
+import type { Registry } from '#platform/kernel/registry.ts';
 import type { Caller } from '#platform/security/access-token.ts';
+import { guardKeys } from '#platform/security/key-ring.ts';
 import { passwordHasherOf } from '#platform/security/password.ts';
 import { readSignedText, signText } from '#platform/security/signed-text.ts';
 import { findHash } from './customer.store.ts';
@@ -49,7 +50,7 @@ export function limitPasswordChange(
 
 /** The text by which a device that has signed in to an account is known to it. */
 export function deviceTokenOf({ registry }: Needs<'registry'>, email: string, customerId: CustomerId): string {
-  return signText(secretOf(registry), about(email), customerId);
+  return signText(guardKeys(registry).current, about(email), customerId);
 }
 
 /**
@@ -61,7 +62,7 @@ export async function knownAccount(
   email: string,
   deviceToken: string | undefined,
 ): Promise<string | undefined> {
-  const customerId = deviceToken && readSignedText(secretOf(deps.registry), about(email), deviceToken);
+  const customerId = deviceToken && readSignedText(guardKeys(deps.registry).accepted, about(email), deviceToken);
   if (!customerId) return undefined;
   return (await limitCustomer(deps, 'login-device', customerId)) ? undefined : customerId;
 }
@@ -80,8 +81,7 @@ export async function hashFor(
 }
 
 function saltOf(registry: Registry, email: string): Buffer {
-  return createHmac('sha256', secretOf(registry)).update(`salt of ${email}`).digest().subarray(0, saltBytes);
+  return createHmac('sha256', guardKeys(registry).lasting).update(`salt of ${email}`).digest().subarray(0, saltBytes);
 }
 
 const about = (email: string) => `device of ${email}`;
-const secretOf = (registry: Registry) => locate(registry, 'secret/guard-key');

@@ -7,8 +7,9 @@
 import { createHmac } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
-import { locate, type Registry } from '#platform/kernel/registry.ts';
+import type { Registry } from '#platform/kernel/registry.ts';
 import { isDuplicateKey, type Tx } from '#platform/mysql/mysql.ts';
+import { guardKeys } from '#platform/security/key-ring.ts';
 import {
   freePersonKey,
   insertPersonKey,
@@ -53,9 +54,9 @@ export async function freeKey(
   await freePersonKey(tx, personKeyHash(registry, kind, key), customerId);
 }
 
-/** By what a key is found: a keyed hash. */
+/** By what a key is found: a keyed hash, the same for good, as the keys of accounts that are deleted are known by nothing else. */
 export function personKeyHash(registry: Registry, kind: PersonKeyKind, key: string): Buffer {
-  return createHmac('sha256', locate(registry, 'secret/guard-key')).update(`${kind}\0${key}`).digest();
+  return createHmac('sha256', guardKeys(registry).lasting).update(`${kind}\0${key}`).digest();
 }
 
 /** Inserts a key for its first account. False if another was faster. */

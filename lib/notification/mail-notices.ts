@@ -8,7 +8,8 @@
 import type { BusEvent } from '#events/catalog.ts';
 import { insertMails } from '#mail/mail.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
-import { locate, type Registry } from '#platform/kernel/registry.ts';
+import { locate } from '#platform/kernel/registry.ts';
+import { guardKeys } from '#platform/security/key-ring.ts';
 import { readSignedText, signText } from '#platform/security/signed-text.ts';
 import type { NoticeChannel } from './channel.ts';
 import { type NoticeKind, noticesOf } from './notice.ts';
@@ -47,14 +48,13 @@ export async function recordMails(
 }
 
 const about = 'no reminders by mail';
-const secretOf = (registry: Registry) => locate(registry, 'secret/guard-key');
 
 /** Where a customer says, without signing in, that they want no reminders. */
 export function unsubscribeUrl({ registry }: Needs<'registry'>, customerId: string): string {
-  return `${locate(registry, 'api/public')}/unsubscribe?token=${signText(secretOf(registry), about, customerId)}`;
+  return `${locate(registry, 'api/public')}/unsubscribe?token=${signText(guardKeys(registry).current, about, customerId)}`;
 }
 
 /** Whose link it is; undefined if we have not made it. */
 export function readUnsubscribeToken({ registry }: Needs<'registry'>, token: string): string | undefined {
-  return readSignedText(secretOf(registry), about, token);
+  return readSignedText(guardKeys(registry).accepted, about, token);
 }

@@ -10,8 +10,9 @@ import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { locate } from '#platform/kernel/registry.ts';
+import { locate, type Registry } from '#platform/kernel/registry.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
+import { readKeyRing } from '#platform/security/key-ring.ts';
 import { readSignedText, signText } from '#platform/security/signed-text.ts';
 import { fillOf, type ReservationView } from './reservation.shapes.ts';
 
@@ -29,6 +30,8 @@ export interface Accepted {
 const int = z.number().int();
 const Fields = z.tuple([idOf<SaleId>(), int, int, int, int.nullable(), int.nullable()]);
 
+const keysOf = (registry: Registry) => readKeyRing(locate(registry, 'secret/receipt-key'));
+
 /** The status URL of an accepted request, with its receipt. */
 export function statusUrl(
   { registry }: Needs<'registry'>,
@@ -38,8 +41,8 @@ export function statusUrl(
 ): string {
   const { saleId, quantity, atLeast, acceptedAtMs, ticket, position } = accepted;
   const fields: z.output<typeof Fields> = [saleId, quantity, atLeast, acceptedAtMs, ticket, position];
-  const secret = locate(registry, 'secret/receipt-key');
-  const receipt = signText(secret, aboutOf(customerId, reservationId), JSON.stringify(fields));
+  const { current } = keysOf(registry);
+  const receipt = signText(current, aboutOf(customerId, reservationId), JSON.stringify(fields));
   return `/reservations/${reservationId}?receipt=${receipt}`;
 }
 
@@ -53,8 +56,7 @@ export function readReceipt(
   reservationId: ReservationId,
   receipt: string,
 ): ReservationView | undefined {
-  const secret = locate(registry, 'secret/receipt-key');
-  const text = readSignedText(secret, aboutOf(customerId, reservationId), receipt);
+  const text = readSignedText(keysOf(registry).accepted, aboutOf(customerId, reservationId), receipt);
   if (text === undefined) return undefined;
   const [saleId, quantity, atLeast, acceptedAtMs, ticket, position] = Fields.parse(JSON.parse(text));
   return undecidedView(reservationId, { saleId, quantity, atLeast, acceptedAtMs, ticket, position });

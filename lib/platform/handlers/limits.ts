@@ -9,7 +9,6 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { locate } from '#platform/kernel/registry.ts';
 import {
   attemptsPerCall,
   type Bucket,
@@ -22,6 +21,7 @@ import {
 import { batched } from '#platform/resilience/batcher.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import { addressAtEdge } from '#platform/security/edge.ts';
+import { guardKeys } from '#platform/security/key-ring.ts';
 import { openWork, type Work } from '#platform/security/proof-of-work.ts';
 
 /** The header in which a solution of a challenge comes. */
@@ -73,8 +73,7 @@ export type Since = () => Promise<number | undefined>;
 export type LimitNeeds = Needs<'redis' | 'registry' | 'clock' | 'once'>;
 
 /** The challenges of this environment. */
-const workOf = ({ registry, clock }: Needs<'registry' | 'clock'>): Work =>
-  openWork(locate(registry, 'secret/guard-key'), clock);
+const workOf = ({ registry, clock }: Needs<'registry' | 'clock'>): Work => openWork(guardKeys(registry), clock);
 
 /** Attempts that come while others are under way share the next round trip. */
 const takeCalls = ({ redis }: Needs<'redis'>) =>

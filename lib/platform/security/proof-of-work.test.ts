@@ -1,9 +1,10 @@
 import { type Payload, solveChallenge } from 'altcha-lib';
 import { deriveKey } from 'altcha-lib/algorithms/pbkdf2';
+import { readKeyRing } from './key-ring.ts';
 import { type Challenge, challengeLifeMs, openWork } from './proof-of-work.ts';
 
 const time = { nowMs: Date.now() };
-const work = openWork('a secret', () => time.nowMs);
+const work = openWork(readKeyRing('a secret'), () => time.nowMs);
 const encoded = (payload: unknown) => Buffer.from(JSON.stringify(payload)).toString('base64');
 const solved = async (challenge: Challenge) => {
   const solution = await solveChallenge({ challenge, deriveKey });
@@ -17,7 +18,9 @@ test('a solution is a proof for the purpose of its challenge, as often as it is 
   expect(proof).toMatchObject({ id: payload.challenge.signature, madeAtMs: time.nowMs });
   expect(await work.read(encoded(payload), 'login')).toEqual(proof);
   expect(await work.read(encoded(payload), 'register')).toBeUndefined();
-  expect(await openWork('another secret', () => time.nowMs).read(encoded(payload), 'login')).toBeUndefined();
+  expect(
+    await openWork(readKeyRing('another secret'), () => time.nowMs).read(encoded(payload), 'login'),
+  ).toBeUndefined();
 });
 
 test('it ends with its challenge', async () => {

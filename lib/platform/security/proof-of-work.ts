@@ -9,6 +9,7 @@ import { createHmac } from 'node:crypto';
 import { type Challenge, createChallenge, type Payload, verifySolution } from 'altcha-lib';
 import { deriveKey } from 'altcha-lib/algorithms/pbkdf2';
 import type { Clock } from '#platform/kernel/clock.ts';
+import type { KeyRing } from './key-ring.ts';
 
 export type { Challenge } from 'altcha-lib';
 
@@ -35,9 +36,10 @@ export interface Work {
   read(header: string | undefined, purpose: string): Promise<Proof | undefined>;
 }
 
-/** Opens challenges that are signed with a key derived from this secret. */
-export function openWork(secret: string, clock: Clock): Work {
-  const hmacSignatureSecret = createHmac('sha256', secret).update('proof of work').digest('base64url');
+/** Opens challenges that are signed with a key derived from the current one, and accepts those of all accepted ones. */
+export function openWork({ current, accepted }: Pick<KeyRing, 'current' | 'accepted'>, clock: Clock): Work {
+  const derived = (key: string) => createHmac('sha256', key).update('proof of work').digest('base64url');
+  const readers = accepted.map(derived);
   return {
     challenge: (purpose) =>
       createChallenge({
@@ -47,7 +49,7 @@ export function openWork(secret: string, clock: Clock): Work {
         deriveKey,
         data: { purpose, madeAtMs: clock() },
         expiresAt: Math.floor((clock() + challengeLifeMs) / 1_000),
-        hmacSignatureSecret,
+        hmacSignatureSecret: derived(current),
       }),
     read: async (header, purpose) => {
       const payload = parse(header);
@@ -56,11 +58,13 @@ export function openWork(secret: string, clock: Clock): Work {
       const { data, expiresAt = 0 } = challenge.parameters;
       const madeAtMs = Number(data?.madeAtMs ?? 0);
       if (data?.purpose !== purpose || expiresAt * 1_000 <= clock()) return undefined;
-      // The library throws for some solutions that a client made up; they are wrong like others.
-      const result = await verifySolution({ challenge, solution, deriveKey, hmacSignatureSecret }).catch(
-        () => undefined,
+      const results = await Promise.all(
+        readers.map((hmacSignatureSecret) =>
+          // The library throws for some solutions that a client made up; they are wrong like others.
+          verifySolution({ challenge, solution, deriveKey, hmacSignatureSecret }).catch(() => undefined),
+        ),
       );
-      if (!result?.verified) return undefined;
+      if (!results.some((result) => result?.verified)) return undefined;
       return { id: challenge.signature ?? '', madeAtMs, expiresAtMs: expiresAt * 1_000 };
     },
   };

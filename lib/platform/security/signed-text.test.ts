@@ -1,7 +1,7 @@
 import { readSignedText, signText } from './signed-text.ts';
 
 test('signed text comes back as it was', () => {
-  expect(readSignedText('secret', 'about a', signText('secret', 'about a', '{"a":"ä"}'))).toBe('{"a":"ä"}');
+  expect(readSignedText(['secret'], 'about a', signText('secret', 'about a', '{"a":"ä"}'))).toBe('{"a":"ä"}');
 });
 
 test('text that was altered, moved to something else, signed by others or not signed at all is none', () => {
@@ -16,6 +16,13 @@ test('text that was altered, moved to something else, signed by others or not si
     '',
     '.',
   ]) {
-    expect(readSignedText('secret', 'about a', text)).toBeUndefined();
+    expect(readSignedText(['secret'], 'about a', text)).toBeUndefined();
   }
+});
+
+test('text is accepted that any of several secrets signed', () => {
+  for (const secret of ['new', 'old']) {
+    expect(readSignedText(['new', 'old'], 'about a', signText(secret, 'about a', 'one'))).toBe('one');
+  }
+  expect(readSignedText(['new'], 'about a', signText('old', 'about a', 'one'))).toBeUndefined();
 });

@@ -13,12 +13,15 @@ export function signText(secret: string, about: string, text: string): string {
   return `${body}.${signatureOf(secret, about, body).toString('base64url')}`;
 }
 
-/** The text, or undefined unless it was signed with this secret and the same `about`. */
-export function readSignedText(secret: string, about: string, signed: string): string | undefined {
+/** The text, or undefined unless it was signed with one of these secrets and the same `about`. */
+export function readSignedText(secrets: readonly string[], about: string, signed: string): string | undefined {
   const [body = '', signature = ''] = signed.split('.');
   const given = Buffer.from(signature, 'base64url');
-  const own = signatureOf(secret, about, body);
-  if (given.length !== own.length || !timingSafeEqual(given, own)) return undefined;
+  const isOurs = secrets.some((secret) => {
+    const own = signatureOf(secret, about, body);
+    return given.length === own.length && timingSafeEqual(given, own);
+  });
+  if (!isOurs) return undefined;
   return Buffer.from(body, 'base64url').toString();
 }
 
