@@ -107,7 +107,9 @@ export function stamp(request: Outgoing, context: UserContext, _events: unknown,
     request.headers = { ...request.headers, authorization: `Bearer ${token}` };
   }
   if (request.name === 'reserve') {
-    request.headers = { ...request.headers, 'idempotency-key': key };
+    // Who was too early means it anew: under the same key the refusal would be given again.
+    if (wasTooEarly(context.vars)) context.vars.key = randomUUID();
+    request.headers = { ...request.headers, 'idempotency-key': context.vars.key };
     request.json = { quantity, ...(atLeast === quantity ? {} : { fill: { atLeast } }) };
     request.asked = { quantity, atLeast };
     if (context.vars.proof !== undefined) request.headers['x-proof-of-work'] = context.vars.proof;

@@ -15,7 +15,9 @@ export interface paths {
          *
          *     For everyone.
          *
-         *     Each call begins a session of its own.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 10 minutes: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *
+         *     Each call without a key begins a session of its own.
          */
         post: operations["login"];
         delete?: never;
@@ -36,6 +38,8 @@ export interface paths {
         /**
          * End the session of a refresh token and its WebSocket connections; its access tokens expire within ten minutes
          * @description For everyone.
+         *
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          *
          *     Repeating it changes nothing.
          */
@@ -59,6 +63,8 @@ export interface paths {
          * Have a code mailed to an address, with which its owner sets a new password; the same answer for every address
          * @description For everyone.
          *
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *
          *     Repeated within five minutes it mails nothing; the code that was mailed stays good.
          */
         post: operations["ask-for-password-code"];
@@ -81,7 +87,9 @@ export interface paths {
          * Set a new password with a code from a mail; it ends all sessions of the account
          * @description For everyone.
          *
-         *     Repeated with the same code it is refused with `invalid_code`.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *
+         *     Repeated without a key, with the same code, it is refused with `invalid_code`.
          */
         post: operations["reset-password"];
         delete?: never;
@@ -103,7 +111,9 @@ export interface paths {
          * Exchange a refresh token for the next session; a token that comes again after 30 seconds ends them all
          * @description For everyone.
          *
-         *     Repeated within 30 seconds it is answered again.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 10 minutes: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *
+         *     Repeated within 30 seconds it is answered again, without a key too. Under a key the answer is given again as long as nobody has used its refresh token.
          */
         post: operations["refresh"];
         delete?: never;
@@ -125,7 +135,9 @@ export interface paths {
          * Open an account, and sign in to it
          * @description For everyone.
          *
-         *     Repeated with the same address and password it signs in to the same account.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 10 minutes: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *
+         *     Repeated without a key, with the same address and password it signs in to the same account.
          */
         post: operations["register"];
         delete?: never;
@@ -175,7 +187,9 @@ export interface paths {
          * Show with a code from a mail that your address is yours; access tokens say so after the next refresh
          * @description For signed-in customers.
          *
-         *     Repeated with the same code it is refused with `invalid_code`.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *
+         *     Repeated without a key, with the same code, it is refused with `invalid_code`.
          */
         post: operations["verify-contact"];
         delete?: never;
@@ -196,6 +210,8 @@ export interface paths {
         /**
          * Have a code mailed to you that shows that your address is yours; once in five minutes
          * @description For signed-in customers.
+         *
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          *
          *     Repeated within five minutes it mails nothing; the code that was mailed stays good.
          */
@@ -219,7 +235,9 @@ export interface paths {
          * Delete your account; what you reserved and bought stays, and names nobody
          * @description For signed-in customers.
          *
-         *     Repeated it is refused with `unauthenticated`, as there is no account any more.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *
+         *     Repeated without a key it is refused with `unauthenticated`, as there is no account any more.
          */
         post: operations["delete-account"];
         delete?: never;
@@ -241,7 +259,9 @@ export interface paths {
          * Change your password; it ends all your sessions but this one
          * @description For signed-in customers.
          *
-         *     Repeated it is refused with `invalid_credentials`, as the password has changed.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *
+         *     Repeated without a key it is refused with `invalid_credentials`, as the password has changed.
          */
         post: operations["change-password"];
         delete?: never;
@@ -291,7 +311,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `customers:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["set-external-id"];
         delete?: never;
@@ -317,7 +337,7 @@ export interface paths {
          * Give an account a role, or take it away; the last admin stays one
          * @description For admins.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["set-role"];
         delete?: never;
@@ -367,7 +387,7 @@ export interface paths {
          *
          *     For admins.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["create-api-key"];
         delete?: never;
@@ -390,7 +410,7 @@ export interface paths {
          * Revoke an API key for good, with all its secrets; it is refused everywhere within ten seconds
          * @description For admins.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         delete: operations["revoke-api-key"];
         options?: never;
@@ -411,7 +431,7 @@ export interface paths {
          * Give an API key another secret; for a while the old one is valid as well
          * @description For admins.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["rotate-api-key"];
         delete?: never;
@@ -439,7 +459,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["create-product"];
         delete?: never;
@@ -471,7 +491,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         patch: operations["update-product"];
         trace?: never;
@@ -493,7 +513,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["add-picture"];
         delete?: never;
@@ -518,7 +538,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         delete: operations["remove-picture"];
         options?: never;
@@ -541,7 +561,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["show-picture"];
         delete?: never;
@@ -565,7 +585,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["import-products"];
         delete?: never;
@@ -657,7 +677,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["create-sale"];
         delete?: never;
@@ -693,7 +713,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         patch: operations["update-sale"];
         trace?: never;
@@ -713,7 +733,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["cancel-sale"];
         delete?: never;
@@ -737,7 +757,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `reservations:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["grant-reservation"];
         delete?: never;
@@ -761,7 +781,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["pause-sale"];
         delete?: never;
@@ -787,7 +807,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["publish-sale"];
         delete?: never;
@@ -813,7 +833,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["reschedule-sale"];
         delete?: never;
@@ -837,7 +857,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["resume-sale"];
         delete?: never;
@@ -861,7 +881,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["adjust-stock"];
         delete?: never;
@@ -943,7 +963,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `customers:act`.
          *
-         *     A reservation is made once under its Idempotency-Key, for as long as it exists: the same request is given the first answer again, with `Idempotent-Replayed: true`, and another one is refused as `idempotency_key_reused`. A refusal has made nothing and is not kept: the same request is judged anew.
+         *     A reservation is made once under its Idempotency-Key, for as long as it exists: the same request is given the first answer again, with `Idempotent-Replayed: true`, and another one is refused as `idempotency_key_reused`. A refusal that is final (409, but for `sale_paused`) is kept for an hour and given again likewise: a new attempt needs a new key. A sale that is not there for you (404) is judged anew.
          */
         post: operations["create-reservation"];
         delete?: never;
@@ -1071,7 +1091,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `purchases:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["decide-dispute"];
         delete?: never;
@@ -1097,7 +1117,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `purchases:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["refund-purchase"];
         delete?: never;
@@ -1167,7 +1187,9 @@ export interface paths {
          *
          *     Programs need an API key with the scope `customers:act`.
          *
-         *     Repeating it changes nothing; it then counts none that were unread.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *
+         *     Repeating it without a key changes nothing; it then counts none that were unread.
          */
         post: operations["read-notifications"];
         delete?: never;
@@ -1223,7 +1245,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["create-webhook-endpoint"];
         delete?: never;
@@ -1254,7 +1276,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         delete: operations["delete-webhook-endpoint"];
         options?: never;
@@ -1265,7 +1287,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         patch: operations["update-webhook-endpoint"];
         trace?: never;
@@ -1329,7 +1351,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["redeliver-webhook"];
         delete?: never;
@@ -1353,7 +1375,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["redeliver-webhooks"];
         delete?: never;
@@ -1399,7 +1421,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["rotate-webhook-secret"];
         delete?: never;
@@ -1423,7 +1445,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["test-webhook-endpoint"];
         delete?: never;
@@ -1637,7 +1659,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `operations:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["redrive-dead-letters"];
         delete?: never;
@@ -1689,7 +1711,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `labels:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         patch: operations["update-label"];
         trace?: never;
@@ -1709,7 +1731,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `operations:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["reconcile-now"];
         delete?: never;
@@ -3834,10 +3856,10 @@ export interface components {
     headers: {
         /** @description Identifies this call in the logs */
         CorrelationId: string;
-        /** @description Seconds to wait before trying again */
-        RetryAfter: number;
         /** @description This is the answer to the first request with this Idempotency-Key; nothing was done again */
         IdempotentReplayed: "true";
+        /** @description Seconds to wait before trying again */
+        RetryAfter: number;
     };
     pathItems: never;
 }
@@ -3847,6 +3869,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                "Idempotency-Key"?: string;
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -3874,6 +3897,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                "Idempotency-Key"?: string;
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -3899,6 +3923,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                "Idempotency-Key"?: string;
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -3924,6 +3949,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                "Idempotency-Key"?: string;
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -3949,6 +3975,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                "Idempotency-Key"?: string;
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -3976,6 +4003,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                "Idempotency-Key"?: string;
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -4051,7 +4079,9 @@ export interface operations {
     "verify-contact": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4076,7 +4106,9 @@ export interface operations {
     "ask-for-contact-code": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4094,7 +4126,9 @@ export interface operations {
     "delete-account": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4117,7 +4151,9 @@ export interface operations {
     "change-password": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5403,6 +5439,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                "Idempotency-Key"?: string;
                 "Holdfast-Customer"?: string;
             };
             path?: never;

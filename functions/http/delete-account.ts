@@ -1,4 +1,5 @@
 /** POST /me/deletion: deletes the account. */
+import { underKey } from '#idempotency/once.ts';
 import { forOutside } from '#identity/outside-caller.ts';
 import { deleteAccount } from '#identity/passwords.ts';
 import { endAccount, endSession } from '#notification/connections.ts';
@@ -6,9 +7,12 @@ import { httpHandler } from '#platform/handlers/http.ts';
 import { attemptOf } from '#platform/handlers/limits.ts';
 import { deleteAccountRoute } from './identity.routes.ts';
 
-export const handler = httpHandler(forOutside(deleteAccountRoute), async (call) => {
-  const { deps, caller, body } = call;
-  const refusal = await deleteAccount(deps, caller, body, attemptOf(call), (ended) => endSession(deps, ended));
-  if (!refusal) await endAccount(deps, caller.customerId);
-  return refusal;
-});
+export const handler = httpHandler(
+  forOutside(deleteAccountRoute),
+  underKey(deleteAccountRoute, async (call, once) => {
+    const { deps, caller, body } = call;
+    const refusal = await deleteAccount(deps, caller, body, attemptOf(call), (ended) => endSession(deps, ended), once);
+    if (!refusal) await endAccount(deps, caller.customerId);
+    return refusal;
+  }),
+);

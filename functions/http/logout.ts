@@ -1,4 +1,5 @@
 /** POST /auth/logout: ends the session of a refresh token, and its WebSocket connections. */
+import { keptAfter } from '#idempotency/once.ts';
 import { logout } from '#identity/session.ts';
 import { endSession } from '#notification/connections.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
@@ -7,9 +8,12 @@ import { logoutRoute } from './identity.routes.ts';
 
 export const handler = httpHandler(
   logoutRoute,
-  perCaller('session-address', async ({ deps, body }) => {
-    const ended = await logout(deps, body.refreshToken);
-    if (ended) await endSession(deps, ended);
-    return undefined;
-  }),
+  perCaller(
+    'session-address',
+    keptAfter(logoutRoute, async ({ deps, body }) => {
+      const ended = await logout(deps, body.refreshToken);
+      if (ended) await endSession(deps, ended);
+      return undefined;
+    }),
+  ),
 );

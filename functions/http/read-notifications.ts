@@ -1,4 +1,5 @@
 /** POST /notifications/read: marks some or all of the caller's notifications as read. */
+import { underKey } from '#idempotency/once.ts';
 import { forCustomer } from '#keys/identify.ts';
 import { readNotifications } from '#notification/list.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
@@ -7,7 +8,10 @@ import { readNotificationsRoute } from './notification.routes.ts';
 
 export const handler = httpHandler(
   forCustomer(readNotificationsRoute),
-  perCustomer('changes-customer', ({ deps, caller, body }) =>
-    readNotifications(deps, caller.customerId, body.notificationIds),
+  perCustomer(
+    'changes-customer',
+    underKey(readNotificationsRoute, ({ deps, caller, body }, once) =>
+      readNotifications(deps, caller.customerId, body.notificationIds, once),
+    ),
   ),
 );

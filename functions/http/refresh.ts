@@ -1,4 +1,5 @@
 /** POST /auth/refresh: exchanges a refresh token for the next session of its family. */
+import { underKey } from '#idempotency/once.ts';
 import { refresh } from '#identity/session.ts';
 import { endSession } from '#notification/connections.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
@@ -7,7 +8,10 @@ import { refreshRoute } from './identity.routes.ts';
 
 export const handler = httpHandler(
   refreshRoute,
-  perAddress('session-address', ({ deps, tokens, body }) =>
-    refresh(deps, tokens, body.refreshToken, (ended) => endSession(deps, ended)),
+  perAddress(
+    'session-address',
+    underKey(refreshRoute, ({ deps, tokens, body }, once) =>
+      refresh(deps, tokens, body.refreshToken, (ended) => endSession(deps, ended), once),
+    ),
   ),
 );

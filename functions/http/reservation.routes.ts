@@ -37,8 +37,9 @@ export const createReservationRoute = defineRoute({
   idempotent: true,
   keysAre:
     'A reservation is made once under its Idempotency-Key, for as long as it exists: the same request is given the first answer ' +
-    'again, with `Idempotent-Replayed: true`, and another one is refused as `idempotency_key_reused`. A refusal has made nothing ' +
-    'and is not kept: the same request is judged anew.',
+    'again, with `Idempotent-Replayed: true`, and another one is refused as `idempotency_key_reused`. A refusal that is ' +
+    'final (409, but for `sale_paused`) is kept for an hour and given again likewise: a new attempt needs a new key. A sale that is not there ' +
+    'for you (404) is judged anew.',
   status: 202,
   reply: ReservationAccepted,
   takesProof: true,

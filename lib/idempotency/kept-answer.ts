@@ -17,14 +17,23 @@ import { type Call, type HttpHandler, httpHandler, Reply, replayed, replayedHead
 import type { Route } from '#platform/handlers/route.ts';
 import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { ApiKeyId, CustomerId } from '#platform/kernel/ids.ts';
-import { isDuplicateKey, type Tx } from '#platform/mysql/mysql.ts';
+import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import type { Caller } from '#platform/security/access-token.ts';
-import { deleteAnswersBefore, findAnswer, insertAnswer, type KeptAnswer } from './kept-answer.store.ts';
+import {
+  deleteAnswerBefore,
+  deleteAnswersBefore,
+  findAnswer,
+  insertAnswer,
+  type KeptAnswer,
+} from './kept-answer.store.ts';
+import type { Seal } from './seal.ts';
 
-/** How long an answer is kept at least. */
+/** How long an answer is kept, unless its route says otherwise. */
 export const answersKeptMs = 24 * 60 * 60 * 1_000;
 /** How many old answers are deleted in one statement. */
 const rowsForgotten = 1_000;
+/** How many such statements one run makes at most. */
+const statementsForgotten = 20;
 
 /**
  * Within the transaction that makes a call's effect, records the act and stores its answer, which it returns. `change` is null
@@ -85,7 +94,7 @@ export function completedHandler<
   headersOf?: (kept: Kept) => Record<string, string>,
 ): HttpHandler {
   const answer = async (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => {
-    const name = call.idempotencyKey === '' ? undefined : identify(route, call);
+    const name = call.idempotencyKey === '' ? undefined : nameOf(route, call);
     let headers: Record<string, string> = {};
     const heard = () => {
       headers = replayedHeader;
@@ -116,8 +125,12 @@ function callerId({ customerId, keyId }: Caller): CustomerId | ApiKeyId {
   return customerId === '' && keyId !== undefined ? keyId : customerId;
 }
 
-/** Which call it is, and what it asks for. */
-type CallName = Pick<KeptAnswer, 'callHash' | 'fingerprint'>;
+/** Which call it is, what it asks for, and how its answer is kept. */
+interface CallName extends Pick<KeptAnswer, 'callHash' | 'fingerprint'> {
+  readonly keptMs: number;
+  /** Where the answer or the request may hold a secret. */
+  readonly seal?: Seal | undefined;
+}
 
 /**
  * A customer's verb that keeps its own answers, by what it makes under its key, and here the refusals. `made` is what it has made
@@ -129,8 +142,8 @@ export function keepingRefusals<C extends Call<unknown, unknown, unknown>, Answe
   made: (call: C) => Promise<Answer | Refusal | undefined>,
 ): (call: C) => Promise<Answer | Refusal> {
   return async (call) => {
-    const name = identify(route, call);
-    const before = await findAnswer(call.deps.db, name.callHash);
+    const name = nameOf(route, call);
+    const before = await findKept(call.deps, name);
     if (before) return (await made(call)) ?? again<Answer>(before, name);
     const answer = await verb(call);
     if (isRefusal(answer)) await keepRefusal(call.deps, name, answer);
@@ -144,7 +157,7 @@ async function keepRefusal({ db, clock }: Needs<'db' | 'clock'>, name: CallName,
   const isFinal = (status === 404 || status === 409) && !retry && refusal.refused !== 'confirmation_required';
   if (!isFinal) return false;
   try {
-    await insertAnswer(db, { ...name, answer: JSON.stringify(refusal) }, clock());
+    await store(db, name, refusal, clock());
     return true;
   } catch (error) {
     if (isDuplicateKey(error)) return false;
@@ -152,87 +165,145 @@ async function keepRefusal({ db, clock }: Needs<'db' | 'clock'>, name: CallName,
   }
 }
 
+/** The answer that is kept for a call. One whose time is over is deleted: its key is a new one. */
+async function findKept({ db, clock }: Needs<'db' | 'clock'>, { callHash }: CallName): Promise<KeptAnswer | undefined> {
+  const found = await findAnswer(db, callHash);
+  if (!found || found.expiresAtMs > clock()) return found;
+  await deleteAnswerBefore(db, callHash, clock());
+  return undefined;
+}
+
+async function store(sql: Tx | Sql, name: CallName, answer: unknown, nowMs: number): Promise<void> {
+  const { callHash, fingerprint, keptMs, seal } = name;
+  const text = JSON.stringify(answer ?? null);
+  const kept = { callHash, fingerprint, answer: seal ? await seal.close(text) : text, expiresAtMs: nowMs + keptMs };
+  await insertAnswer(sql, kept, nowMs);
+}
+
 /**
- * Returns the kept answer of a call, or lets `work` carry it out; a call without a name is a new one each time. Refuses if the
- * key was used with another request. Throws if `work` returns an answer that it has not kept. `heard` is told if it is an answer
- * that was given before.
+ * The same for a call that leaves a row in the audit trail: `actor` says who does what, and `work` what it has changed.
  */
-export async function answerOnce<Answer>(
-  { db, clock }: Needs<'db' | 'clock'>,
+export function answerOnce<Answer>(
+  deps: Needs<'db' | 'clock'>,
   name: CallName | undefined,
   actor: Actor,
   work: (keep: Keep) => Promise<Answer | Refusal>,
-  heard: () => void = () => undefined,
+  heard?: () => void,
 ): Promise<Answer | Refusal> {
-  const before = name && (await findAnswer(db, name.callHash));
-  if (name && before) return again<Answer>(before, name, heard);
+  const record = (tx: Tx, change: Change) => recordAct(tx, actor, change, deps.clock());
+  return carryOutOnce<Answer>(
+    deps,
+    name,
+    (keep) =>
+      work(
+        Object.assign(
+          async <Kept>(tx: Tx, answer: Kept, change: Change | null) => {
+            if (change) await record(tx, change);
+            return keep(tx, answer);
+          },
+          { before: record },
+        ),
+      ),
+    { heard },
+  );
+}
+
+/** What the carrying out of a call may be asked for. */
+interface OnceOptions<Answer> {
+  /** Told if the answer is one that was given before. */
+  readonly heard?: (() => void) | undefined;
+  /** Whether an answer that was given before still holds; if not, the call is judged as one without a key. */
+  readonly holds?: ((answer: Answer) => Promise<boolean>) | undefined;
+}
+
+/**
+ * Returns the kept answer of a call, or lets `work` carry it out; a call without a name is a new one each time. Refuses if the
+ * key was used with another request. Throws if `work` returns an answer that it has not kept.
+ */
+export async function carryOutOnce<Answer>(
+  deps: Needs<'db' | 'clock'>,
+  name: CallName | undefined,
+  work: (keep: <Kept>(sql: Tx | Sql, answer: Kept) => Promise<Kept>) => Promise<Answer | Refusal>,
+  { heard, holds }: OnceOptions<Answer> = {},
+): Promise<Answer | Refusal> {
+  const before = name && (await findKept(deps, name));
+  if (name && before) {
+    const given = await again<Answer>(before, name, heard);
+    if (isRefusal(given) || !holds || (await holds(given))) return given;
+    return work(async (_sql, answer) => answer);
+  }
   let kept = false;
-  const keep = async <Kept>(tx: Tx, answer: Kept, change: Change | null): Promise<Kept> => {
-    if (change) await recordAct(tx, actor, change, clock());
-    if (name) await insertOnce(tx, { ...name, answer: JSON.stringify(answer) }, clock());
+  const keep = async <Kept>(sql: Tx | Sql, answer: Kept): Promise<Kept> => {
+    if (name) await storeOnce(sql, name, answer, deps.clock());
     kept = true;
     return answer;
   };
   try {
-    const answer = await work(
-      Object.assign(keep, { before: (tx: Tx, change: Change) => recordAct(tx, actor, change, clock()) }),
-    );
+    const answer = await work(keep);
     if (!kept && !isRefusal(answer)) throw new Error('a verb has answered without keeping its answer');
-    if (!name || !isRefusal(answer) || (await keepRefusal({ db, clock }, name, answer))) return answer;
+    if (!name || !isRefusal(answer) || (await keepRefusal(deps, name, answer))) return answer;
     // What refuses this call may be the effect of its twin, which was under way.
-    const twin = await findAnswer(db, name.callHash);
+    const twin = await findKept(deps, name);
     return twin ? again<Answer>(twin, name, heard) : answer;
   } catch (error) {
     if (!name || !(error instanceof AnsweredBefore)) throw error;
-    const twin = await findAnswer(db, name.callHash);
+    const twin = await findKept(deps, name);
     if (!twin) throw error;
     return again<Answer>(twin, name, heard);
   }
 }
 
-async function insertOnce(tx: Tx, answer: KeptAnswer, nowMs: number): Promise<void> {
+async function storeOnce(sql: Tx | Sql, name: CallName, answer: unknown, nowMs: number): Promise<void> {
   try {
-    await insertAnswer(tx, answer, nowMs);
+    await store(sql, name, answer, nowMs);
   } catch (error) {
     if (isDuplicateKey(error)) throw new AnsweredBefore();
     throw error;
   }
 }
 
-/** Deletes answers that are older than they must be, a bounded number at a time; returns how many. Run by a schedule. */
-export function forgetOldAnswers({ db, clock }: Needs<'db' | 'clock'>): Promise<number> {
-  return deleteAnswersBefore(db, clock() - answersKeptMs, rowsForgotten);
+/** Deletes answers whose time is over, a bounded number at a time; returns how many. Run by a schedule. */
+export async function forgetOldAnswers({ db, clock }: Needs<'db' | 'clock'>): Promise<number> {
+  let forgotten = 0;
+  for (let n = 0; n < statementsForgotten; n++) {
+    const deleted = await deleteAnswersBefore(db, clock(), rowsForgotten);
+    forgotten += deleted;
+    if (deleted < rowsForgotten) break;
+  }
+  return forgotten;
 }
 
-function again<Answer>(
+async function again<Answer>(
   { fingerprint, answer }: KeptAnswer,
   name: CallName,
   heard: () => void = () => undefined,
-): Answer | Refusal {
+): Promise<Answer | Refusal> {
   if (!fingerprint.equals(name.fingerprint)) {
     return refuse('idempotency_key_reused', 'This Idempotency-Key was used for a different request.');
   }
   heard();
-  const given = JSON.parse(answer) as Answer | Refusal;
+  const given = JSON.parse(name.seal ? await name.seal.open(answer) : answer) as Answer | Refusal;
   return isRefusal(given) ? replayed(given) : given;
 }
 
 /**
  * A key belongs to one caller and one address. The digest of a request covers query and body; the order of fields does not
- * matter.
+ * matter. `sealFor` makes the seal of what may hold a secret.
  */
-function identify(
-  { method, path, bodyType }: Pick<Route, 'method' | 'path' | 'bodyType'>,
+export function nameOf(
+  { method, path, bodyType, keptMinutes }: Pick<Route, 'method' | 'path' | 'bodyType' | 'keptMinutes'>,
   { caller, params, query, idempotencyKey, rawBody }: Call<unknown, unknown, unknown>,
+  sealFor?: (call: string) => Seal,
 ): CallName {
   const isJson = (bodyType ?? 'application/json') === 'application/json';
   const body = isJson && rawBody !== '' ? sorted(rawBody) : rawBody;
   // An empty object is read like no body.
-  const asked = isJson && body === '{}' ? '' : body;
-  return {
-    callHash: sha256(`${callerId(caller)}\0${method} ${path}\0${JSON.stringify(params ?? {})}\0${idempotencyKey}`),
-    fingerprint: sha256(`${JSON.stringify(query ?? {})}\0${asked}`),
-  };
+  const asked = `${JSON.stringify(query ?? {})}\0${isJson && body === '{}' ? '' : body}`;
+  const call = `${callerId(caller)}\0${method} ${path}\0${JSON.stringify(params ?? {})}\0${idempotencyKey}`;
+  const keptMs = keptMinutes === undefined ? answersKeptMs : keptMinutes * 60_000;
+  const seal = sealFor?.(call);
+  if (seal) return { callHash: seal.name, fingerprint: seal.digest(asked), keptMs, seal };
+  return { callHash: sha256(call), fingerprint: sha256(asked), keptMs };
 }
 
 function sorted(json: string): string {

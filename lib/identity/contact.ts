@@ -2,8 +2,9 @@
  * Verified contacts: who has shown that an address is theirs. An address is one account's at most, however it is spelled
  * (`person-key.ts`).
  */
+import { eachTime, type Once } from '#idempotency/once.ts';
 import type { Needs } from '#platform/environment/deps.ts';
-import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { readCode, redeemCode, wrongCode } from './codes.ts';
@@ -19,21 +20,22 @@ export async function verifyContact(
   deps: Needs<'db' | 'registry' | 'clock'>,
   customerId: CustomerId,
   code: string,
+  once: Once = eachTime,
 ): Promise<Me | Refusal> {
-  const mailedTo = await readCode(deps, code, 'contact');
-  if (mailedTo !== customerId) return wrongCode();
-  const refusal = await deps.db.transaction(async (tx) => {
-    const account = await lockCredential(tx, customerId);
-    if (!account) return refuse('unauthenticated', 'This account no longer exists.');
-    const used = await redeemCode(tx, code, deps.clock());
-    if (used) return used;
-    const holder = await claimContact(deps, tx, account);
-    if (holder === customerId) return undefined;
-    return refuse('contact_taken', 'Sign in to that account; you can set a new password for it.');
+  return once<Me>(async (keep) => {
+    const mailedTo = await readCode(deps, code, 'contact');
+    if (mailedTo !== customerId) return wrongCode();
+    return deps.db.transaction(async (tx) => {
+      const account = await lockCredential(tx, customerId);
+      const used = account && (await redeemCode(tx, code, deps.clock()));
+      if (used) return used;
+      const holder = account && (await claimContact(deps, tx, account));
+      const me = await findCustomer(tx, customerId);
+      if (!me) return refuse('unauthenticated', 'This account no longer exists.');
+      if (holder === customerId) return keep(tx, { customerId, ...me });
+      return refuse('contact_taken', 'Sign in to that account; you can set a new password for it.');
+    });
   });
-  const me = refusal ?? (await findCustomer(deps.db, customerId));
-  if (!me) return refuse('unauthenticated', 'This account no longer exists.');
-  return isRefusal(me) ? me : { customerId, ...me };
 }
 
 /**

@@ -3,6 +3,7 @@
  * that were opened before.
  */
 
+import { eachTime, type KeepAnswer, type Once } from '#idempotency/once.ts';
 import { eraseMetadataOf } from '#labels/label.store.ts';
 import { deleteMailsOf } from '#mail/mail.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -45,19 +46,25 @@ export async function changePassword(
   { password, newPassword }: PasswordChange,
   attempt: Attempt,
   onEnd: OnEnd,
+  once: Once = eachTime,
 ): Promise<Refusal | undefined> {
-  const account = await findOwn(deps, customerId, password, attempt);
-  if (isRefusal(account)) return account;
-  if (deps.once(passwordJudgeOf).isGuessable(newPassword, [account.email, account.name]))
-    return tooGuessable('newPassword');
-  const passwordHash = await deps.once(passwordHasherOf).hash(newPassword, { like: account.passwordHash });
-  const ended = await deps.db.transaction(async (tx) => {
-    const now = await lockCredential(tx, customerId);
-    if (now?.passwordHash !== account.passwordHash) return wrongPassword();
-    const refusal = await writeHash(tx, customerId, passwordHash);
-    return refusal ?? endSessionsOf(tx, customerId, deps.clock(), { except: sessionId });
+  const tooOften = await limitPasswordChange(deps, { customerId }, attempt);
+  if (tooOften) return tooOften;
+  return once<undefined>(async (keep) => {
+    const account = await findOwn(deps, customerId, password);
+    if (isRefusal(account)) return account;
+    if (deps.once(passwordJudgeOf).isGuessable(newPassword, [account.email, account.name]))
+      return tooGuessable('newPassword');
+    const passwordHash = await deps.once(passwordHasherOf).hash(newPassword, { like: account.passwordHash });
+    const ended = await deps.db.transaction(async (tx) => {
+      const now = await lockCredential(tx, customerId);
+      if (now?.passwordHash !== account.passwordHash) return wrongPassword();
+      const refusal = await writeHash(tx, customerId, passwordHash);
+      if (refusal) return refusal;
+      return keepAfter(tx, keep, await endSessionsOf(tx, customerId, deps.clock(), { except: sessionId }));
+    });
+    return tellAll(ended, onEnd);
   });
-  return tellAll(ended, onEnd);
 }
 
 /**
@@ -70,28 +77,31 @@ export async function resetPassword(
   { code, password }: PasswordReset,
   attempt: Attempt,
   onEnd: OnEnd,
+  once: Once = eachTime,
 ): Promise<Refusal | undefined> {
-  const off = ownAccountsOff(deps);
-  if (off) return off;
   const tooOften = await limitPasswordChange(deps, caller, attempt);
   if (tooOften) return tooOften;
-  const mailedTo = await readCode(deps, code, 'password');
-  if (isRefusal(mailedTo)) return mailedTo;
-  const account = await findCredential(deps.db, mailedTo);
-  if (!account) return wrongCode();
-  if (deps.once(passwordJudgeOf).isGuessable(password, [account.email, account.name])) return tooGuessable();
-  const passwordHash = await deps.once(passwordHasherOf).hash(password, { like: account.passwordHash });
-  const ended = await deps.db.transaction(async (tx) => {
-    const now = await lockCredential(tx, mailedTo);
-    const refusal =
-      (now ? undefined : wrongCode()) ??
-      (await redeemCode(tx, code, deps.clock())) ??
-      (await writeHash(tx, mailedTo, passwordHash));
-    if (refusal) return refusal;
-    await claimContact(deps, tx, now ?? account);
-    return endSessionsOf(tx, mailedTo, deps.clock());
+  return once<undefined>(async (keep) => {
+    const off = ownAccountsOff(deps);
+    if (off) return off;
+    const mailedTo = await readCode(deps, code, 'password');
+    if (isRefusal(mailedTo)) return mailedTo;
+    const account = await findCredential(deps.db, mailedTo);
+    if (!account) return wrongCode();
+    if (deps.once(passwordJudgeOf).isGuessable(password, [account.email, account.name])) return tooGuessable();
+    const passwordHash = await deps.once(passwordHasherOf).hash(password, { like: account.passwordHash });
+    const ended = await deps.db.transaction(async (tx) => {
+      const now = await lockCredential(tx, mailedTo);
+      const refusal =
+        (now ? undefined : wrongCode()) ??
+        (await redeemCode(tx, code, deps.clock())) ??
+        (await writeHash(tx, mailedTo, passwordHash));
+      if (refusal) return refusal;
+      await claimContact(deps, tx, now ?? account);
+      return keepAfter(tx, keep, await endSessionsOf(tx, mailedTo, deps.clock()));
+    });
+    return tellAll(ended, onEnd);
   });
-  return tellAll(ended, onEnd);
 }
 
 /**
@@ -105,35 +115,43 @@ export async function deleteAccount(
   { password }: AccountDeletion,
   attempt: Attempt,
   onEnd: OnEnd,
+  once: Once = eachTime,
 ): Promise<Refusal | undefined> {
-  const account = await findOwn(deps, customerId, password, attempt);
-  if (isRefusal(account)) return account;
-  const ended = await deps.db.transaction(async (tx) => {
-    const now = await lockCredential(tx, customerId);
-    if (now?.passwordHash !== account.passwordHash) return wrongPassword();
-    if (now.role !== 'customer') {
-      return refuse('illegal_state', 'An account that runs sales is not deleted; have the role taken away first.');
-    }
-    const sessions = await endSessionsOf(tx, customerId, deps.clock());
-    await freePersonKeys(tx, customerId);
-    await deleteCodesOf(tx, customerId);
-    await deleteMailsOf(tx, customerId);
-    await eraseMetadataOf(tx, customerId);
-    await deleteCustomer(tx, customerId);
-    return sessions;
+  const tooOften = await limitPasswordChange(deps, { customerId }, attempt);
+  if (tooOften) return tooOften;
+  return once<undefined>(async (keep) => {
+    const account = await findOwn(deps, customerId, password);
+    if (isRefusal(account)) return account;
+    const ended = await deps.db.transaction(async (tx) => {
+      const now = await lockCredential(tx, customerId);
+      if (now?.passwordHash !== account.passwordHash) return wrongPassword();
+      if (now.role !== 'customer') {
+        return refuse('illegal_state', 'An account that runs sales is not deleted; have the role taken away first.');
+      }
+      const sessions = await endSessionsOf(tx, customerId, deps.clock());
+      await freePersonKeys(tx, customerId);
+      await deleteCodesOf(tx, customerId);
+      await deleteMailsOf(tx, customerId);
+      await eraseMetadataOf(tx, customerId);
+      await deleteCustomer(tx, customerId);
+      return keepAfter(tx, keep, sessions);
+    });
+    return tellAll(ended, onEnd);
   });
-  return tellAll(ended, onEnd);
+}
+
+/** Keeps the answer of what has ended these sessions, which says nothing, and returns them. */
+async function keepAfter(tx: Tx, keep: KeepAnswer, ended: EndedSession[]): Promise<EndedSession[]> {
+  await keep(tx, undefined);
+  return ended;
 }
 
 /** The caller's account, if this is its password, or if it has none and none was named. */
 async function findOwn(
-  deps: PasswordNeeds,
+  deps: Needs<'db' | 'once'>,
   customerId: CustomerId,
   password: string | undefined,
-  attempt: Attempt,
 ): Promise<Credential | Refusal> {
-  const tooOften = await limitPasswordChange(deps, { customerId }, attempt);
-  if (tooOften) return tooOften;
   const account = await findCredential(deps.db, customerId);
   if (!account) return refuse('unauthenticated', 'This account no longer exists.');
   if (!isOpenedByPassword(account)) return password === undefined ? account : wrongPassword();

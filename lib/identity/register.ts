@@ -4,6 +4,7 @@
  * are unique together by a constraint of the table, so registering twice, even at once, is signing in to one account.
  */
 
+import { eachTime, type Once } from '#idempotency/once.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Attempt } from '#platform/handlers/limits.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -28,17 +29,23 @@ export async function register(
   tokens: Tokens,
   registration: Registration,
   attempt: Attempt,
+  once: Once = eachTime,
 ): Promise<Registered | Refusal> {
   const { email, password, name } = registration;
-  const off = ownAccountsOff(deps);
-  if (off) return off;
   const tooOften = await limitRegistration(deps, attempt, email);
   if (tooOften) return tooOften;
-  if (deps.once(passwordJudgeOf).isGuessable(password, [email, name])) return tooGuessable();
-  const passwordHash = await hashFor(deps, email, password);
-  // Not in one transaction: an account without a session is whole, and its owner can sign in.
-  const account = await findOrCreate(deps.db, registration, passwordHash, deps.clock());
-  return { customerId: account.customerId, ...(await signIn(deps, deps.db, tokens, email, account)) };
+  return once<Registered>(async (keep) => {
+    const off = ownAccountsOff(deps);
+    if (off) return off;
+    if (deps.once(passwordJudgeOf).isGuessable(password, [email, name])) return tooGuessable();
+    const passwordHash = await hashFor(deps, email, password);
+    // Not in the transaction of the session: an account without one is whole, and its owner can sign in.
+    const account = await findOrCreate(deps.db, registration, passwordHash, deps.clock());
+    return deps.db.transaction(async (tx) => {
+      const signedIn = await signIn(deps, tx, tokens, email, account);
+      return keep(tx, { customerId: account.customerId, ...signedIn });
+    });
+  });
 }
 
 /**

@@ -15,6 +15,7 @@
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import * as z from 'zod';
+import { eachTime, type Once } from '#idempotency/once.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Attempt, LimitNeeds } from '#platform/handlers/limits.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
@@ -51,19 +52,23 @@ export async function login(
   tokens: Tokens,
   { email, password, deviceToken }: Credentials,
   attempt: Attempt,
+  once: Once = eachTime,
 ): Promise<SignedIn | Refusal> {
   const knownTo = await knownAccount(deps, email, deviceToken);
   const tooOften = knownTo === undefined ? await limitLogin(deps, attempt, email) : undefined;
   if (tooOften) return tooOften;
-  const passwordHash = await hashFor(deps, email, password);
-  const account = await findAccount(deps.db, email, passwordHash);
-  if (knownTo !== undefined && account?.customerId !== knownTo) {
-    const guesses = await limitLogin(deps, attempt, email);
-    if (guesses) return guesses;
-  }
-  if (!account) return refuse('invalid_credentials', 'Check the e-mail address and the password.');
-  const off = account.role === 'customer' ? ownAccountsOff(deps) : undefined;
-  return off ?? signIn(deps, deps.db, tokens, email, account);
+  return once<SignedIn>(async (keep) => {
+    const passwordHash = await hashFor(deps, email, password);
+    const account = await findAccount(deps.db, email, passwordHash);
+    if (knownTo !== undefined && account?.customerId !== knownTo) {
+      const guesses = await limitLogin(deps, attempt, email);
+      if (guesses) return guesses;
+    }
+    if (!account) return refuse('invalid_credentials', 'Check the e-mail address and the password.');
+    const off = account.role === 'customer' ? ownAccountsOff(deps) : undefined;
+    if (off) return off;
+    return deps.db.transaction(async (tx) => keep(tx, await signIn(deps, tx, tokens, email, account)));
+  });
 }
 
 /** What signing in needs. */
@@ -99,21 +104,42 @@ export interface EndedSession {
  * Exchanges a refresh token for the next session of its family; sent again within `refreshLeewayMs`, it gets the same
  * refresh token again. Refused if it is unknown, expired or revoked, and for customers where there are no accounts of our own. If it comes again later than that, or after its
  * successor was used, its whole family ends, and `onEnd` is told.
+ *
+ * An answer that is kept under a key is given only while the refresh token in it is unused and its session goes on. So a key makes
+ * no copied token pass: whoever brings one after its successor was used ends the family as ever.
  */
 export async function refresh(
   deps: Needs<'db' | 'clock' | 'once'>,
   tokens: Tokens,
   refreshToken: string,
   onEnd: (ended: EndedSession) => Promise<void> = async () => undefined,
+  once: Once = eachTime,
 ): Promise<Session | Refusal> {
   const nowMs = deps.clock();
-  const next = await deps.db.transaction((tx) => rotate(tx, refreshToken, nowMs));
-  if (next && 'caller' in next) {
-    const off = next.caller.role === 'customer' ? ownAccountsOff(deps) : undefined;
-    return off ?? session(tokens, next.caller, next.refreshToken);
-  }
-  if (next) await onEnd(next);
-  return refuse('unauthenticated', 'Sign in again.');
+  return once<Session>(
+    async (keep) => {
+      const next = await deps.db.transaction(async (tx) => {
+        const rotated = await rotate(tx, refreshToken, nowMs);
+        if (!rotated || !('caller' in rotated)) return rotated;
+        const off = rotated.caller.role === 'customer' ? ownAccountsOff(deps) : undefined;
+        return off ?? keep(tx, await session(tokens, rotated.caller, rotated.refreshToken));
+      });
+      if (next && !('sessionId' in next)) return next;
+      if (next) await onEnd(next);
+      return refuse('unauthenticated', 'Sign in again.');
+    },
+    (answer) => isUnused(deps.db, answer.refreshToken),
+  );
+}
+
+/** Whether nobody has come with this refresh token yet, and its session goes on. */
+async function isUnused(sql: Sql, refreshToken: string): Promise<boolean> {
+  const rows = await sql.rows(
+    `SELECT token_hash FROM refresh_tokens AS token WHERE token_hash = ? AND used_at_ms IS NULL AND NOT EXISTS
+       (SELECT 1 FROM refresh_tokens AS other WHERE other.family_id = token.family_id AND other.revoked_at_ms IS NOT NULL)`,
+    [hashOf(refreshToken)],
+  );
+  return rows.length > 0;
 }
 
 /**

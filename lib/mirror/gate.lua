@@ -3,7 +3,8 @@
 -- KEYS[1]  the sale, which also counts what is refused here, by its reason
 -- KEYS[2]  the prefix of the keys of the sale's claims buckets; they share its slot
 -- KEYS[3]  the prefix of the keys that have the digests of labels of the sale's requests; they share its slot
--- KEYS     from the fourth on, the buckets of tokens that the requests take from, those of a request together
+-- KEYS[4]  the prefix of the keys that have what customers were refused for good, by request; they share its slot
+-- KEYS     from the fifth on, the buckets of tokens that the requests take from, those of a request together
 -- ARGV[1]  nine texts for each request, each ended by a zero byte: bucket, its reservation's field, its customer's field,
 --          quantity, the fewest units that the customer accepts, the letters of what the customer can show, what a code
 --          proves that the customer shows, the digest of its label, empty for most, and from how many buckets it takes
@@ -12,6 +13,8 @@
 --          limited wait wait …            beyond a limit: for each of its buckets the milliseconds until it has a token
 --          unknown                        the sale is not here; load it and ask again
 --          hidden                         not public yet, or the code is wrong: for this customer there is no such sale
+--          reused                         what was refused for good under this key was another request
+--          kept refusal fact              this request was refused for good before, so it is again, whatever is free now
 --          repeat packed label            this reservation is here already, with this digest of its label
 --          admitted ticket position       go on to the queue; the claim is recorded
 --          admitted ticket position partial  the same, and claims may be missing here: it may have been decided before
@@ -64,7 +67,19 @@ end
 -- For so long the label of a request is kept, in seconds: by then it is decided, and MySQL has it.
 local labelSeconds = 86400
 
-local function judge(bucket, field, customer, quantityText, leastText, shown, code, labelKey, label)
+-- For so long a refusal that is final is kept at least, in milliseconds, and so many of one customer in one sale: what is kept
+-- is bounded by how many customers there are, however often each asks. What is not kept is judged anew.
+local refusalMs, refusalsAtMost = 3600000, 64
+
+local function refusedForGood(kept, field, asked, code, fact)
+  if redis.call('HLEN', kept) < refusalsAtMost then
+    redis.call('HSET', kept, field, asked .. code .. ' ' .. fact)
+    redis.call('PEXPIRE', kept, refusalMs)
+  end
+  return refused(code, fact)
+end
+
+local function judge(bucket, field, customer, quantityText, leastText, shown, code, labelKey, label, kept)
   if not known then
     return 'unknown'
   end
@@ -81,23 +96,33 @@ local function judge(bucket, field, customer, quantityText, leastText, shown, co
   if not isPublic or (access ~= '' and code ~= access) then
     return 'hidden'
   end
-  if shut then
+  -- What this request asks for. What was made under its key went before, so only who was refused gets here a second time.
+  local asked = quantityText .. ':' .. leastText .. ':' .. label .. ' '
+  local before = redis.call('HGET', kept, field)
+  if before then
+    return string.sub(before, 1, #asked) == asked and 'kept ' .. string.sub(before, #asked + 1) or 'reused'
+  end
+  -- A pause passes, and so may what a customer lacks: neither is final.
+  if shut == 'sale_paused' then
     return refused(shut, since)
+  end
+  if shut then
+    return refusedForGood(kept, field, asked, shut, since)
   end
   local quantity, atLeast = tonumber(quantityText), tonumber(leastText)
   if atLeast > allotment then
-    return refused('over_allotment', string.format('%d', allotment))
+    return refusedForGood(kept, field, asked, 'over_allotment', string.format('%d', allotment))
   end
   if asks ~= '' and not string.match(shown, asks) then
     return refused('not_entitled', asks)
   end
   local held = tonumber(redis.call('HGET', bucket, customer) or '0')
   if held + quantity > cap then
-    return refused('over_cap', held)
+    return refusedForGood(kept, field, asked, 'over_cap', held)
   end
   local beyond = free < atLeast
   if beyond and places <= 0 then
-    return refused('sold_out', '')
+    return refusedForGood(kept, field, asked, 'sold_out', '')
   end
 
   local ticket = ticketBefore or (nowUs > last and nowUs or last + 1)
@@ -127,18 +152,19 @@ end
 
 local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
 local answers = {}
-local at, tokens = 1, 4
+local at, tokens = 1, 5
 while at <= #ARGV[1] do
   local bucket, field, customer, quantity, least, shown, code, label, limits
   bucket, field, customer, quantity, least, shown, code, label, limits, at = struct.unpack('sssssssss', ARGV[1], at)
   local waits, mustWait = {}, false
   if limits ~= '0' then
     local following = tokens + tonumber(limits)
-    waits, mustWait = takeTokens(tokens, following - 1, 2 * tokens - 6, nowMs)
+    waits, mustWait = takeTokens(tokens, following - 1, 2 * tokens - 8, nowMs)
     tokens = following
   end
   answers[#answers + 1] = mustWait and 'limited ' .. table.concat(waits, ' ')
-    or judge(KEYS[2] .. bucket, field, customer, quantity, least, shown, code, KEYS[3] .. bucket .. ':' .. field, label)
+    or judge(KEYS[2] .. bucket, field, customer, quantity, least, shown, code, KEYS[3] .. bucket .. ':' .. field, label,
+      KEYS[4] .. bucket .. ':' .. customer)
 end
 if last > lastBefore then redis.call('HSET', KEYS[1], 'ticket', string.format('%.0f', last)) end
 if line > lineBefore then redis.call('HINCRBY', KEYS[1], 'line', line - lineBefore) end

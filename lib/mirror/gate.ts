@@ -59,6 +59,10 @@ export type GateAnswer =
    */
   | { readonly kind: 'repeat'; readonly status: MirroredStatus; readonly labelDigest: string }
   | { readonly kind: 'refused'; readonly code: GateRefusal; readonly fact: string }
+  /** This request was refused for good before, and is again. Such a refusal is kept for an hour at least. */
+  | { readonly kind: 'kept'; readonly code: GateRefusal; readonly fact: string }
+  /** Another request was refused for good under this key. */
+  | { readonly kind: 'reused' }
   /** Beyond these limits, and not judged. No token was taken. */
   | { readonly kind: 'limited'; readonly empty: readonly Empty[] }
   /** For this customer there is no such sale: it is not public yet, or asks for a code that they do not show. */
@@ -88,7 +92,7 @@ async function judge(redis: RedisClient, requests: readonly GateRequest[]): Prom
     const { standing = '', access = '', labelDigest = '', buckets = [] } = rest;
     const tag = saleTag(saleId);
     const sale = bySale.get(saleId) ?? {
-      keys: [keys.sale(tag), keys.claimsOf(tag), keys.labelsOf(tag)],
+      keys: [keys.sale(tag), keys.claimsOf(tag), keys.labelsOf(tag), keys.refusalsOf(tag)],
       texts: '',
       sizes: [],
       places: [],
@@ -130,7 +134,8 @@ function read(line: string, buckets: readonly Bucket[] = []): GateAnswer {
     return { kind, ticket: Number(fact), position: Number(position), partial: mark === 'partial' };
   }
   if (kind === 'repeat') return { kind, status: unpack(fact), labelDigest: position ?? '' };
-  if (kind === 'unknown' || kind === 'hidden') return { kind };
+  if (kind === 'unknown' || kind === 'hidden' || kind === 'reused') return { kind };
+  if (kind === 'kept') return { kind, code: fact as GateRefusal, fact: position ?? '' };
   return { kind: 'refused', code: kind as GateRefusal, fact };
 }
 

@@ -3,6 +3,7 @@
  */
 
 import * as z from 'zod';
+import { eachTime, type Once } from '#idempotency/once.ts';
 import { findProfiles } from '#identity/customer.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, readCursor, toPage } from '#platform/handlers/pagination.ts';
@@ -51,12 +52,15 @@ export async function listNotifications(
 }
 
 /** Marks the customer's notifications as read; returns how many of them were unread. */
-export async function readNotifications(
+export function readNotifications(
   { db, clock }: Needs<'db' | 'clock'>,
   customerId: CustomerId,
   notificationIds: string[] | 'all',
-): Promise<{ read: number }> {
-  return { read: await markRead(db, customerId, notificationIds, clock()) };
+  once: Once = eachTime,
+): Promise<{ read: number } | Refusal> {
+  return once((keep) =>
+    db.transaction(async (tx) => keep(tx, { read: await markRead(tx, customerId, notificationIds, clock()) })),
+  );
 }
 
 function toNotification(

@@ -89,9 +89,11 @@ export async function requestReservation(
     return accepted(deps, gateRequest, null, null);
   }
   if (answer.kind === 'limited') return passage.refuse(answer.empty);
-  if (answer.kind === 'refused') {
+  if (answer.kind === 'reused') return keyReused();
+  if (answer.kind === 'refused' || answer.kind === 'kept') {
     if (answer.code === 'not_entitled') return refuseLacking(requester, saleId, answer.fact as Asks);
-    return refuse(answer.code, explain(answer.code, answer.fact));
+    const refusal = refuse(answer.code, explain(answer.code, answer.fact));
+    return answer.kind === 'kept' ? replayed(refusal) : refusal;
   }
   if (answer.kind === 'repeat') {
     const { status } = answer;

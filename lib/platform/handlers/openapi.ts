@@ -266,14 +266,16 @@ const statuses: Record<number, string> = {
   204: 'Done; there is nothing to say',
 };
 
-const withKey =
-  `The first answer to an Idempotency-Key, a refusal included, is kept for at least ${answersKeptHours} hours: the same request ` +
+const withKey = ({ keptMinutes }: Route) =>
+  `The first answer to an Idempotency-Key, a refusal included, is kept for ${
+    keptMinutes === undefined ? `${answersKeptHours} hours` : `${keptMinutes} minutes`
+  }: the same request ` +
   'with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is ' +
   'refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.';
 
 /** An operation in words: its own, who may call it, and what a repeated call does. */
 function describe(route: Route): string {
-  const kept = route.idempotent && (route.keysAre ?? withKey);
+  const kept = route.idempotent && (route.keysAre ?? withKey(route));
   const programs = route.scope && `Programs need an API key with the scope \`${route.scope}\`.`;
   return [route.description, callers[route.auth], programs, kept, route.repeated].filter(Boolean).join('\n\n');
 }

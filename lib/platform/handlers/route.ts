@@ -80,6 +80,10 @@ export interface Route<
    * is kept, and a call without one is a new one each time.
    */
   readonly idempotent?: boolean | 'optional';
+  /** Whether its request or its answer may hold a secret: then its answer is kept sealed, and its request known by an HMAC. */
+  readonly sealed?: true;
+  /** For how many minutes an answer is kept, if not for a day: one with tokens no longer than they are of use. */
+  readonly keptMinutes?: number;
   /** What a key does here, if that is not what it does elsewhere. */
   readonly keysAre?: string;
   /** What a repeated call does, for one that changes something and takes no key. */

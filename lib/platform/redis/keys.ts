@@ -18,6 +18,8 @@ export const keys = {
   claimsOf: (tag: SaleTag) => `${prefix}claims:{${tag}}:`,
   /** The prefix of the keys that have the digests of labels of a sale's requests, a string each. */
   labelsOf: (tag: SaleTag) => `${prefix}labels:{${tag}}:`,
+  /** The prefix of the keys that have what each customer was refused for good in a sale, by request: a hash each, for an hour. */
+  refusalsOf: (tag: SaleTag) => `${prefix}refusals:{${tag}}:`,
   /** String: the lock of a sale; held by a worker while it decides. */
   lock: (tag: SaleTag) => `${prefix}lock:${tag}`,
   /** String: the highest fencing token ever granted. */
