@@ -382,7 +382,7 @@ export interface paths {
         get: operations["list-api-keys"];
         put?: never;
         /**
-         * Make an API key for a program; the answer shows it, and it is not shown again
+         * Make an API key for a program; the answer shows it, and no other does
          * @description A program sends it as `Authorization: Bearer hfk_…`. With the scope `customers:act` it names the customer for whom it acts by `Holdfast-Customer`: the external id, which makes an account where it is seen for the first time.
          *
          *     For admins.
@@ -3030,8 +3030,8 @@ export interface components {
             /** @description To the minute; null until it is used */
             lastUsedAt: string | null;
             revokedAt: string | null;
-            /** @description Shown only now, as it is not stored: null where an answer is given again under its Idempotency-Key */
-            key: string | null;
+            /** @description Shown in this answer only, which is given again under its Idempotency-Key alone: it is not stored */
+            key: string;
         };
         ProductPage: {
             items: components["schemas"]["Product"][];

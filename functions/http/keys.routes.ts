@@ -21,13 +21,14 @@ export const listApiKeysRoute = defineRoute({
 export const createApiKeyRoute = defineRoute({
   method: 'POST',
   path: keys,
-  summary: 'Make an API key for a program; the answer shows it, and it is not shown again',
+  summary: 'Make an API key for a program; the answer shows it, and no other does',
   description:
     'A program sends it as `Authorization: Bearer hfk_…`. With the scope `customers:act` it names the customer for whom it acts by ' +
     '`Holdfast-Customer`: the external id, which makes an account where it is seen for the first time.',
   tag,
   auth: 'admin',
   idempotent: 'optional',
+  sealed: true,
   body: NewApiKey,
   example: { name: 'Storefront', scopes: ['customers:act', 'sales:read'], expiresInDays: 90 },
   status: 201,
@@ -43,6 +44,7 @@ export const rotateApiKeyRoute = defineRoute({
   auth: 'admin',
   params: ApiKeyPath,
   idempotent: 'optional',
+  sealed: true,
   body: RotateApiKey,
   bodyOptional: true,
   example: { overlapSeconds: 3_600 },

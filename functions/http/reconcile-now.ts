@@ -7,5 +7,5 @@ import { reconcileNowRoute } from './operations.routes.ts';
 export const handler = operatorHandler(
   byKey(reconcileNowRoute),
   ({ deps, body }, keep) => startReconciliation(deps, body, keep),
-  ({ statusUrl }) => ({ location: statusUrl }),
+  { headersOf: ({ statusUrl }) => ({ location: statusUrl }) },
 );

@@ -7,5 +7,5 @@ import { redeliverWebhooksRoute } from './webhooks.routes.ts';
 export const handler = operatorHandler(
   byKey(redeliverWebhooksRoute),
   ({ deps, params, body }, keep) => startRedelivery(deps, params.endpointId, body, keep),
-  ({ statusUrl }) => ({ location: statusUrl }),
+  { headersOf: ({ statusUrl }) => ({ location: statusUrl }) },
 );

@@ -26,7 +26,7 @@ import {
   insertAnswer,
   type KeptAnswer,
 } from './kept-answer.store.ts';
-import type { Seal } from './seal.ts';
+import type { Seal, SealUnder } from './seal.ts';
 
 /** How long an answer is kept, unless its route says otherwise. */
 export const answersKeptMs = 24 * 60 * 60 * 1_000;
@@ -65,16 +65,22 @@ class AnsweredBefore extends Error {
   }
 }
 
+interface AnswerOptions<Kept> {
+  readonly headersOf?: (kept: Kept) => Record<string, string>;
+  readonly sealUnder?: SealUnder;
+}
+
 /**
  * Wraps a verb as the handler of an operators' route that changes something. The route must declare `idempotent: 'optional'`,
- * and the verb must keep every answer that is not a refusal. `headersOf` makes the answer's own headers.
+ * and the verb must keep every answer that is not a refusal. `headersOf` makes the answer's own headers, and `sealUnder` seals what a
+ * route keeps that may hold a secret.
  */
 export function operatorHandler<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
   route: Route<P, Q, B, R>,
   verb: (call: Call<z.output<P>, z.output<Q>, z.output<B>>, keep: Keep) => Promise<z.input<R> | Refusal>,
-  headersOf?: (answer: z.input<R>) => Record<string, string>,
+  options?: AnswerOptions<z.input<R>>,
 ): HttpHandler {
-  return completedHandler(route, verb, (answer) => answer, headersOf);
+  return completedHandler(route, verb, (answer) => answer, options);
 }
 
 /**
@@ -91,10 +97,10 @@ export function completedHandler<
   route: Route<P, Q, B, R>,
   verb: (call: Call<z.output<P>, z.output<Q>, z.output<B>>, keep: Keep) => Promise<Kept | Refusal>,
   completed: (kept: Kept, deps: Deps) => z.input<R> | undefined,
-  headersOf?: (kept: Kept) => Record<string, string>,
+  { headersOf, sealUnder }: AnswerOptions<Kept> = {},
 ): HttpHandler {
   const answer = async (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => {
-    const name = call.idempotencyKey === '' ? undefined : nameOf(route, call);
+    const name = call.idempotencyKey === '' ? undefined : nameOf(route, call, sealUnder);
     let headers: Record<string, string> = {};
     const heard = () => {
       headers = replayedHeader;
@@ -286,14 +292,17 @@ async function again<Answer>(
   return isRefusal(given) ? replayed(given) : given;
 }
 
+/** What a route says of its keys. */
+export type KeyedRoute = Pick<Route, 'method' | 'path' | 'bodyType' | 'sealed' | 'keptMinutes'>;
+
 /**
  * A key belongs to one caller and one address. The digest of a request covers query and body; the order of fields does not
- * matter. `sealFor` makes the seal of what may hold a secret.
+ * matter. What may hold a secret is sealed. Throws if it cannot be.
  */
 export function nameOf(
-  { method, path, bodyType, keptMinutes }: Pick<Route, 'method' | 'path' | 'bodyType' | 'keptMinutes'>,
-  { caller, params, query, idempotencyKey, rawBody }: Call<unknown, unknown, unknown>,
-  sealFor?: (call: string) => Seal,
+  { method, path, bodyType, sealed, keptMinutes }: KeyedRoute,
+  { deps, caller, params, query, idempotencyKey, rawBody }: Call<unknown, unknown, unknown>,
+  sealUnder?: SealUnder,
 ): CallName {
   const isJson = (bodyType ?? 'application/json') === 'application/json';
   const body = isJson && rawBody !== '' ? sorted(rawBody) : rawBody;
@@ -301,7 +310,8 @@ export function nameOf(
   const asked = `${JSON.stringify(query ?? {})}\0${isJson && body === '{}' ? '' : body}`;
   const call = `${callerId(caller)}\0${method} ${path}\0${JSON.stringify(params ?? {})}\0${idempotencyKey}`;
   const keptMs = keptMinutes === undefined ? answersKeptMs : keptMinutes * 60_000;
-  const seal = sealFor?.(call);
+  if (sealed && !sealUnder) throw new Error('an answer that may hold a secret would be kept as it is');
+  const seal = sealed && sealUnder?.(deps, call);
   if (seal) return { callHash: seal.name, fingerprint: seal.digest(asked), keptMs, seal };
   return { callHash: sha256(call), fingerprint: sha256(asked), keptMs };
 }

@@ -7,12 +7,10 @@
  */
 
 import { type Call, Reply, replayedHeader } from '#platform/handlers/http.ts';
-import type { Route } from '#platform/handlers/route.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
-import { locate } from '#platform/kernel/registry.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
-import { carryOutOnce, nameOf } from './kept-answer.ts';
-import { sealOf } from './seal.ts';
+import { carryOutOnce, type KeyedRoute, nameOf } from './kept-answer.ts';
+import { sealUnder } from './seal.ts';
 
 /** Keeps an answer and returns it: in the transaction of the call's effect, or after an effect that comes twice to the same. */
 export type KeepAnswer = <Answer>(sql: Tx | Sql, answer: Answer) => Promise<Answer>;
@@ -31,12 +29,11 @@ export const eachTime: Once = (work) => work(async (_sql, answer) => answer);
 
 /** A verb that is carried out once under a key, and each time without one. Its route declares `idempotent: 'optional'`. */
 export function underKey<C extends Call<unknown, unknown, unknown>, Answer>(
-  route: Pick<Route, 'method' | 'path' | 'bodyType' | 'sealed' | 'keptMinutes'>,
+  route: KeyedRoute,
   verb: (call: C, once: Once) => Promise<Answer | Refusal>,
 ): (call: C) => Promise<Answer | Reply<Answer> | Refusal> {
   return async (call) => {
-    const sealFor = (who: string) => sealOf(locate(call.deps.registry, 'secret/guard-key'), who);
-    const name = call.idempotencyKey === '' ? undefined : nameOf(route, call, route.sealed ? sealFor : undefined);
+    const name = call.idempotencyKey === '' ? undefined : nameOf(route, call, sealUnder);
     let isReplay = false;
     const heard = () => {
       isReplay = true;
@@ -51,7 +48,7 @@ export function underKey<C extends Call<unknown, unknown, unknown>, Answer>(
 
 /** The same for a verb that comes to the same however often it is carried out: its answer is kept after it. */
 export function keptAfter<C extends Call<unknown, unknown, unknown>, Answer>(
-  route: Parameters<typeof underKey>[0],
+  route: KeyedRoute,
   verb: (call: C) => Promise<Answer | Refusal>,
 ): (call: C) => Promise<Answer | Reply<Answer> | Refusal> {
   return underKey<C, Answer>(route, (call, once) =>

@@ -1,8 +1,8 @@
 /**
  * API keys as admins manage them: made, listed, given another secret, revoked.
  *
- * Invariant: the text of a key is in one answer and nowhere else. What is kept of that answer under an Idempotency-Key has no secret,
- * and neither has the audit trail.
+ * Invariant: the text of a key is in one answer and nowhere else. Under an Idempotency-Key that answer is kept sealed, so only who
+ * brings the key is given it again; the audit trail has no secret.
  */
 import * as z from 'zod';
 import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
@@ -20,24 +20,13 @@ import type { ApiKeyView, ApiKeyWithSecret, NewApiKey, RotateApiKey } from './ke
 const dayMs = 24 * 60 * 60 * 1_000;
 const noSuchKey = refuse('not_found', 'There is no such API key.');
 
-/** Under a symbol the text is no part of what JSON makes of an answer, so it is shown and not kept. */
-const shown = Symbol('the text of a key');
-
-/** An answer that shows a key the first time. */
-type ShownOnce = ApiKeyView & { readonly [shown]?: string };
-
-/** The answer with the key, where it is given for the first time. */
-export function withKey(answer: ShownOnce): ApiKeyWithSecret {
-  return { ...answer, key: answer[shown] ?? null };
-}
-
 /** Makes a key. */
 export async function createApiKey(
   { db, clock }: Needs<'db' | 'clock'>,
   createdBy: CustomerId,
   { name, scopes, expiresInDays }: NewApiKey,
   keep: Keep = keepNothing,
-): Promise<ShownOnce | Refusal> {
+): Promise<ApiKeyWithSecret | Refusal> {
   const nowMs = clock();
   const keyId = newId<'api key'>(nowMs);
   const { text, secretHash } = makeApiKey(keyId);
@@ -48,7 +37,7 @@ export async function createApiKey(
   return db.transaction(async (tx) => {
     await insertApiKey(tx, key);
     const view = viewOf(key, nowMs);
-    return keep(tx, { ...view, [shown]: text }, changeOf(keyId, null, view));
+    return keep(tx, { ...view, key: text }, changeOf(keyId, null, view));
   });
 }
 
@@ -78,7 +67,7 @@ export async function rotateApiKey(
   keyId: ApiKeyId,
   { overlapSeconds, expiresInDays }: RotateApiKey,
   keep: Keep = keepNothing,
-): Promise<ShownOnce | Refusal> {
+): Promise<ApiKeyWithSecret | Refusal> {
   const { text, secretHash } = makeApiKey(keyId);
   const answer = await deps.db.transaction(async (tx) => {
     const key = await lockApiKey(tx, keyId);
@@ -94,7 +83,7 @@ export async function rotateApiKey(
     };
     await updateApiKey(tx, next);
     const view = viewOf(next, nowMs);
-    return keep(tx, { ...view, [shown]: text }, changeOf(keyId, viewOf(key, nowMs), view));
+    return keep(tx, { ...view, key: text }, changeOf(keyId, viewOf(key, nowMs), view));
   });
   forgetKey(deps, keyId);
   return answer;

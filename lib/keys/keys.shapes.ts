@@ -54,7 +54,6 @@ export const ApiKeyPage = pageOf(ApiKeyView);
 export const ApiKeyWithSecret = ApiKeyView.extend({
   key: z
     .string()
-    .nullable()
-    .describe('Shown only now, as it is not stored: null where an answer is given again under its Idempotency-Key'),
+    .describe('Shown in this answer only, which is given again under its Idempotency-Key alone: it is not stored'),
 }).meta({ id: 'ApiKeyWithSecret' });
 export type ApiKeyWithSecret = z.infer<typeof ApiKeyWithSecret>;

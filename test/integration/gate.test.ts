@@ -1,12 +1,12 @@
 /** The gate: applicants who come together are judged as if each had come alone. */
 
-import { claimsKey } from '#mirror/claims.ts';
+import { claimsKey, reservationField } from '#mirror/claims.ts';
 import { refusedField } from '#mirror/fields.ts';
 import { askGate, type GateAnswer, type GateRequest, gateRefusals, returnClaim } from '#mirror/gate.ts';
 import { primeMirror } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { refuse } from '#platform/kernel/errors.ts';
-import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
+import { codes, refuse } from '#platform/kernel/errors.ts';
+import { type CustomerId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import type { Bucket } from '#platform/redis/rate-limit.ts';
 import { requestReservation } from '#reservation/request.ts';
@@ -129,6 +129,78 @@ test('a sale that is not in the mirror is unknown, also in a batch with requests
   const sales = [known, unknown, unknown, known];
   const answers = await Promise.all(sales.map((saleId) => askGate(deps, { ...one(), saleId })));
   expect(answers.map(({ kind }) => kind)).toEqual(['admitted', 'unknown', 'unknown', 'admitted']);
+});
+
+describe('refusals that are kept', () => {
+  const isFinal = (code: (typeof gateRefusals)[number]) => codes[code].status === 409 && !codes[code].retry;
+  /** A sale that refuses for this reason, and what it says of who asks. */
+  const refusing: Record<(typeof gateRefusals)[number], [Parameters<typeof givenSale>[1], Partial<GateRequest>]> = {
+    sale_not_open: [later(3_600_000), {}],
+    sale_closed: [{ reserveOpensAtMs: Date.now() - 7_200_000, reserveClosesAtMs: Date.now() - 3_600_000 }, {}],
+    sale_paused: [{}, {}],
+    sale_cancelled: [{}, {}],
+    over_allotment: [{ allotment: 1 }, { quantity: 2, atLeast: 2 }],
+    not_entitled: [{ requiresContact: true }, {}],
+    over_cap: [{ capPerCustomer: 1 }, { quantity: 2, atLeast: 1 }],
+    sold_out: [{ allotment: 0 }, {}],
+  };
+
+  test.each(gateRefusals)('%s is kept if, and only if, it is final; another request is then refused', async (code) => {
+    const [terms, asks] = refusing[code];
+    const saleId = code === 'sold_out' ? await soldOut() : await givenSale(deps, terms);
+    const state = { sale_paused: 'paused', sale_cancelled: 'cancelled' }[code as string];
+    if (state) {
+      await deps.db.change('UPDATE sales SET status = ?, paused_at_ms = ? WHERE id = ?', [
+        state,
+        state === 'paused' ? Date.now() : null,
+        toBytes(saleId),
+      ]);
+    }
+    await primeMirror(deps, saleId);
+    const asking = { reservationId: newId(), customerId: newId(), saleId, quantity: 1, atLeast: 1, ...asks };
+    const first = await askGate(deps, asking);
+    expect(first).toMatchObject({ kind: 'refused', code });
+    expect(await askGate(deps, asking)).toEqual(isFinal(code) ? { ...first, kind: 'kept' } : first);
+    const other = await askGate(deps, { ...asking, quantity: asking.quantity + 1 });
+    expect(other.kind).toBe(isFinal(code) ? 'reused' : 'refused');
+    const labelled = await askGate(deps, { ...asking, labelDigest: 'x' });
+    expect(labelled.kind).toBe(isFinal(code) ? 'reused' : 'refused');
+    // Counted once: what is given again is no new refusal.
+    const [counted] = await deps.redis.hmget(keys.sale(saleTag(saleId)), refusedField(code));
+    expect(Number(counted)).toBe(isFinal(code) ? 1 : 4);
+  });
+
+  async function soldOut(): Promise<SaleId> {
+    const saleId = await openSale({ allotment: 1 });
+    await askGate(deps, { reservationId: newId(), customerId: newId(), saleId, quantity: 1, atLeast: 1 });
+    return saleId;
+  }
+
+  test('are so many of one customer in one sale, and what is beyond them is judged anew', async () => {
+    const saleId = await openSale(later(3_600_000));
+    const customerId = newId();
+    const requests = Array.from({ length: 70 }, () => ({
+      reservationId: newId(),
+      customerId,
+      saleId,
+      quantity: 1,
+      atLeast: 1,
+    }));
+    for (const one of requests) await askGate(deps, one);
+    const again = await Promise.all(requests.map((one) => askGate(deps, one)));
+    expect(again.map(({ kind }) => kind)).toEqual(requests.map((_, n) => (n < 64 ? 'kept' : 'refused')));
+  });
+
+  test('give way to what was made under their key', async () => {
+    const saleId = await soldOut();
+    const asking = { reservationId: newId(), customerId: newId(), saleId, quantity: 1, atLeast: 1 };
+    expect(await askGate(deps, asking)).toMatchObject({ kind: 'refused', code: 'sold_out' });
+    // Without Redis it was queued and decided, and then it was written into the mirror.
+    const { reservationId, customerId } = asking;
+    const field = reservationField(reservationId, customerId);
+    await deps.redis.hset(claimsKey(saleTag(saleId), customerId), field, 'x:1:0:1::5f5e100:1');
+    expect(await askGate(deps, asking)).toMatchObject({ kind: 'repeat', status: { state: 'rejected' } });
+  });
 });
 
 describe('limits on whoever asks', () => {

@@ -31,8 +31,8 @@ export function KeysPage() {
       </>
     );
   }
-  /** Shows a key that has just been made. One whose answer came twice is not told again. */
-  const show = ({ key }: ApiKeyWithSecret) => (key === null ? store.say('bad', text.lost) : setShown(key));
+  /** Shows a key that has just been made. */
+  const show = ({ key }: ApiKeyWithSecret) => setShown(key);
   return (
     <>
       <Title>{text.title}</Title>

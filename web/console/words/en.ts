@@ -713,7 +713,6 @@ export const en = {
     go: 'Make the key',
     key: 'The new key',
     keyHint: 'It is shown only now. Put it where the program keeps its secrets.',
-    lost: 'The key was made, but its answer was lost on the way. Give it a new secret.',
     state: 'State',
     states: { active: 'Active', expired: 'Expired', revoked: 'Revoked' },
     until: 'Until',

@@ -695,7 +695,6 @@ export const ko: OwnWords = {
     go: '키 만들기',
     key: '새 키',
     keyHint: '지금만 표시됩니다. 프로그램이 비밀 값을 보관하는 곳에 넣으세요.',
-    lost: '키는 만들어졌지만 응답이 도중에 사라졌습니다. 새 비밀 값을 발급하세요.',
     state: '상태',
     states: { active: '사용 중', expired: '만료됨', revoked: '폐기됨' },
     until: '기한',
