@@ -404,7 +404,7 @@ const others: Record<string, (sent: Sent) => Partial<Sent>> = {
   'cancel-sale': withJson({ refunds: 'refund' }),
   'adjust-stock': withJson({ units: 8 }),
   'refund-purchase': withJson({ amountMinor: 1 }),
-  'decide-dispute': withJson({ decision: 'reject' }),
+  'decide-dispute': withJson({ decision: 'accept' }),
   'grant-reservation': withJson({ reason: 'Another reason' }),
   'set-role': withJson({ role: 'operator' }),
   'set-external-id': withJson({ externalId: 'member-8' }),

@@ -556,18 +556,21 @@ describe('a request that could not be queued', () => {
 
   test('claims nothing, and keeps its ticket for a retry of the same request', async () => {
     const saleId = await givenSale(deps, { allotment: 2, capPerCustomer: 2 });
-    const [customerId, other] = [newId(), newId()];
+    const [customerId, hasty, other] = [newId(), newId(), newId()];
     await ask(saleId, other);
     const tickets: unknown[] = [];
     const noting = failing((body) => tickets.push((body as { ticket?: number }).ticket));
-    await expect(attempt(noting, saleId, customerId)).rejects.toThrow('no answer');
-    expect(tickets).toEqual([expect.any(Number)]);
-    // No unit is held back for it: another customer gets the last one.
+    for (const one of [customerId, hasty]) await expect(attempt(noting, saleId, one)).rejects.toThrow('no answer');
+    expect(tickets).toEqual([expect.any(Number), expect.any(Number)]);
+    // No unit is held back for them: another customer gets the last one.
     expect(await ask(saleId, newId(), 'other key')).toMatchObject({ state: 'requested' });
-    expect(await attempt(deps, saleId, customerId)).toMatchObject({ refused: 'sold_out' });
+    const refusal = await attempt(deps, saleId, hasty);
+    expect(refusal).toMatchObject({ refused: 'sold_out' });
     await adjustStock(deps, saleId, 5);
     const accepted = await attempt(deps, saleId, customerId);
     expect(accepted).toMatchObject({ ticket: tickets[0], position: 2 });
+    // Who has been refused meanwhile has been answered: that stays the answer to this key.
+    expect(await attempt(deps, saleId, hasty)).toEqual(refusal);
   });
 
   test('is another request if it asks for something else', async () => {
