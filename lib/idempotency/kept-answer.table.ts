@@ -13,7 +13,7 @@ export const keptAnswers = mysqlTable(
     callHash: binary('call_hash', { length: 32 }).primaryKey(),
     /** SHA-256 of what was asked for, or an HMAC where that holds a secret. */
     fingerprint: binary('fingerprint', { length: 32 }).notNull(),
-    /** The body of the answer, as JSON; text, so that it is given again to the byte. Sealed where it may hold a secret (`seal.ts`). */
+    /** The body of the answer, as JSON; text, so that it is given again to the byte. Sealed where it may hold a secret (`platform/security/seal.ts`). */
     answer: mediumtext('answer').notNull(),
     createdAtMs: timeMs('created_at_ms').notNull(),
     /** Until when it is kept; null in a row of an older build, which is kept for a day. */

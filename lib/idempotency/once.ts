@@ -3,14 +3,14 @@
  * is recorded besides (`kept-answer.ts`).
  *
  * A verb looks for its answer only after its limits have let it pass, so who is too often asks MySQL nothing. Where a request or an
- * answer holds a secret, the route says so and the answer is kept sealed (`seal.ts`).
+ * answer holds a secret, the route says so and the answer is kept sealed (`platform/security/seal.ts`).
  */
 
 import { type Call, Reply, replayedHeader } from '#platform/handlers/http.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
+import { sealUnder } from '#platform/security/seal.ts';
 import { carryOutOnce, type KeyedRoute, nameOf } from './kept-answer.ts';
-import { sealUnder } from './seal.ts';
 
 /** Keeps an answer and returns it: in the transaction of the call's effect, or after an effect that comes twice to the same. */
 export type KeepAnswer = <Answer>(sql: Tx | Sql, answer: Answer) => Promise<Answer>;
