@@ -19,7 +19,7 @@ import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.
 import type { ApiKeyId, CustomerId } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import type { Caller } from '#platform/security/access-token.ts';
-import type { Seal, SealUnder } from '#platform/security/seal.ts';
+import type { Seal } from '#platform/security/seal.ts';
 import {
   deleteAnswerBefore,
   deleteAnswersBefore,
@@ -27,6 +27,7 @@ import {
   insertAnswer,
   type KeptAnswer,
 } from './kept-answer.store.ts';
+import type { SealUnder } from './sealing.ts';
 
 /** How long an answer is kept, unless its route says otherwise. */
 export const answersKeptMs = 24 * 60 * 60 * 1_000;

@@ -9,8 +9,8 @@
 import { type Call, Reply, replayedHeader } from '#platform/handlers/http.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
-import { sealUnder } from '#platform/security/seal.ts';
 import { carryOutOnce, type KeyedRoute, nameOf } from './kept-answer.ts';
+import { sealUnder } from './sealing.ts';
 
 /** Keeps an answer and returns it: in the transaction of the call's effect, or after an effect that comes twice to the same. */
 export type KeepAnswer = <Answer>(sql: Tx | Sql, answer: Answer) => Promise<Answer>;

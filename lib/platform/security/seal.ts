@@ -7,8 +7,6 @@
  */
 import { createHash, createHmac, hkdfSync } from 'node:crypto';
 import { CompactEncrypt, compactDecrypt } from 'jose';
-import type { Needs } from '#platform/environment/deps.ts';
-import { locate } from '#platform/kernel/registry.ts';
 
 /** How the answer of one call is kept. */
 export interface Seal {
@@ -23,10 +21,6 @@ export interface Seal {
 
 const keyBytes = 32;
 const header = { alg: 'dir', enc: 'A256GCM' } as const;
-
-/** The seal of a call with our own key. */
-export type SealUnder = (deps: Needs<'registry'>, call: string) => Seal;
-export const sealUnder: SealUnder = ({ registry }, call) => sealOf(locate(registry, 'secret/guard-key'), call);
 
 /** The seal of a call; `call` says who calls what under which key. */
 export function sealOf(secret: string, call: string): Seal {
