@@ -11,6 +11,7 @@ export interface KeptAnswer {
   readonly fingerprint: Buffer;
   /** JSON, or JSON that is sealed. */
   readonly answer: string;
+  readonly createdAtMs: number;
   readonly expiresAtMs: number;
 }
 
@@ -19,35 +20,32 @@ const keptByOlderBuildsMs = 24 * 60 * 60 * 1_000;
 
 /** The answer that is kept for a call, though its time may be over. */
 export async function findAnswer(sql: Sql, callHash: Buffer): Promise<KeptAnswer | undefined> {
-  const [row] = await sql.rows<Omit<KeptAnswer, 'expiresAtMs'> & { createdAtMs: number; expiresAtMs: number | null }>(
+  const [row] = await sql.rows<Omit<KeptAnswer, 'expiresAtMs'> & { expiresAtMs: number | null }>(
     `SELECT call_hash AS callHash, fingerprint, answer, created_at_ms AS createdAtMs, expires_at_ms AS expiresAtMs
        FROM kept_answers WHERE call_hash = ?`,
     [callHash],
   );
   if (!row) return undefined;
-  const { createdAtMs, expiresAtMs, ...answer } = row;
-  return { ...answer, expiresAtMs: expiresAtMs ?? createdAtMs + keptByOlderBuildsMs };
+  return { ...row, expiresAtMs: row.expiresAtMs ?? row.createdAtMs + keptByOlderBuildsMs };
 }
 
 /** Keeps the answer of a call, in the transaction of its effect if it has one. Throws a duplicate key if one is kept already. */
 export async function insertAnswer(
   tx: Tx | Sql,
-  { callHash, fingerprint, answer, expiresAtMs }: KeptAnswer,
-  nowMs: number,
+  { callHash, fingerprint, answer, createdAtMs, expiresAtMs }: KeptAnswer,
 ): Promise<void> {
   await tx.change(
     'INSERT INTO kept_answers (call_hash, fingerprint, answer, created_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?)',
-    [callHash, fingerprint, answer, nowMs, expiresAtMs],
+    [callHash, fingerprint, answer, createdAtMs, expiresAtMs],
   );
 }
 
-/** Deletes the answer of a call if its time is over. */
-export async function deleteAnswerBefore(sql: Sql, callHash: Buffer, nowMs: number): Promise<void> {
-  await sql.change('DELETE FROM kept_answers WHERE call_hash = ? AND (expires_at_ms <= ? OR created_at_ms <= ?)', [
-    callHash,
-    nowMs,
-    nowMs - keptByOlderBuildsMs,
-  ]);
+/** Deletes an answer as it was read: one that was kept since stays. */
+export async function deleteAnswer(
+  sql: Sql,
+  { callHash, createdAtMs }: Pick<KeptAnswer, 'callHash' | 'createdAtMs'>,
+): Promise<void> {
+  await sql.change('DELETE FROM kept_answers WHERE call_hash = ? AND created_at_ms = ?', [callHash, createdAtMs]);
 }
 
 /** Deletes answers whose time is over, at most `limit` of them; returns how many. */

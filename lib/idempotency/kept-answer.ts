@@ -20,13 +20,7 @@ import type { ApiKeyId, CustomerId } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import type { Seal } from '#platform/security/seal.ts';
-import {
-  deleteAnswerBefore,
-  deleteAnswersBefore,
-  findAnswer,
-  insertAnswer,
-  type KeptAnswer,
-} from './kept-answer.store.ts';
+import { deleteAnswer, deleteAnswersBefore, findAnswer, insertAnswer, type KeptAnswer } from './kept-answer.store.ts';
 import type { SealUnder } from './sealing.ts';
 
 /** How long an answer is kept, unless its route says otherwise. */
@@ -172,19 +166,35 @@ async function keepRefusal({ db, clock }: Needs<'db' | 'clock'>, name: CallName,
   }
 }
 
-/** The answer that is kept for a call. One whose time is over is deleted: its key is a new one. */
-async function findKept({ db, clock }: Needs<'db' | 'clock'>, { callHash }: CallName): Promise<KeptAnswer | undefined> {
-  const found = await findAnswer(db, callHash);
-  if (!found || found.expiresAtMs > clock()) return found;
-  await deleteAnswerBefore(db, callHash, clock());
+/**
+ * The answer that is kept for a call, open. One whose time is over, or that no key opens any more, is deleted: the call's key is
+ * a new one.
+ */
+async function findKept({ db, clock }: Needs<'db' | 'clock'>, name: CallName): Promise<Known | undefined> {
+  const found = await findAnswer(db, name.callHash);
+  if (!found) return undefined;
+  const { fingerprint, answer } = found;
+  const text = found.expiresAtMs > clock() ? await (name.seal ? name.seal.open(answer) : answer) : undefined;
+  if (text !== undefined) return { fingerprint, text };
+  await deleteAnswer(db, found);
   return undefined;
+}
+
+/** What is known of an earlier call. */
+interface Known {
+  readonly fingerprint: Buffer;
+  /** Its answer, as JSON. */
+  readonly text: string;
 }
 
 async function store(sql: Tx | Sql, name: CallName, answer: unknown, nowMs: number): Promise<void> {
   const { callHash, fingerprint, keptMs, seal } = name;
   const text = JSON.stringify(answer ?? null);
-  const kept = { callHash, fingerprint, answer: seal ? await seal.close(text) : text, expiresAtMs: nowMs + keptMs };
-  await insertAnswer(sql, kept, nowMs);
+  const answerKept = seal ? await seal.close(text) : text;
+  await insertAnswer(sql, {
+    ...{ callHash, fingerprint, answer: answerKept },
+    ...{ createdAtMs: nowMs, expiresAtMs: nowMs + keptMs },
+  });
 }
 
 /**
@@ -235,7 +245,7 @@ export async function carryOutOnce<Answer>(
 ): Promise<Answer | Refusal> {
   const before = name && (await findKept(deps, name));
   if (name && before) {
-    const given = await again<Answer>(before, name, heard);
+    const given = again<Answer>(before, name, heard);
     if (isRefusal(given) || !holds || (await holds(given))) return given;
     return work(async (_sql, answer) => answer);
   }
@@ -280,16 +290,16 @@ export async function forgetOldAnswers({ db, clock }: Needs<'db' | 'clock'>): Pr
   return forgotten;
 }
 
-async function again<Answer>(
-  { fingerprint, answer }: KeptAnswer,
+function again<Answer>(
+  { fingerprint, text }: Known,
   name: CallName,
   heard: () => void = () => undefined,
-): Promise<Answer | Refusal> {
+): Answer | Refusal {
   if (!fingerprint.equals(name.fingerprint)) {
     return refuse('idempotency_key_reused', 'This Idempotency-Key was used for a different request.');
   }
   heard();
-  const given = JSON.parse(name.seal ? await name.seal.open(answer) : answer) as Answer | Refusal;
+  const given = JSON.parse(text) as Answer | Refusal;
   return isRefusal(given) ? replayed(given) : given;
 }
 
