@@ -504,7 +504,7 @@ export function readSale(api: Api, saleId: string): Promise<Answer<Sale>> {
   return api.call('sale', ask, { saleId }, ({ stock }) => ({ stocks: [{ saleId, ...stock }] }));
 }
 
-/** Repeats a call that has no key, and which the client therefore does not, while it is refused for now. */
+/** Repeats a call that is refused for now for longer than the client does; each time it is meant anew. */
 async function insist<Body>(attempt: () => Promise<Answer<Body>>): Promise<Body> {
   for (let tries = 1; ; tries++) {
     const answer = await attempt();
