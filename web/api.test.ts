@@ -1,4 +1,5 @@
 import { jest } from '@jest/globals';
+import { readKeyRing } from '#platform/security/key-ring.ts';
 import { openWork } from '#platform/security/proof-of-work.ts';
 import { openApi } from './api.ts';
 
@@ -8,7 +9,7 @@ interface Call {
   body: { deviceToken?: string };
 }
 
-const work = openWork('a secret', Date.now);
+const work = openWork(readKeyRing('a secret'), Date.now);
 let calls: Call[];
 let answer: (call: Call) => Promise<Response> | Response;
 
