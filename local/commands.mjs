@@ -108,6 +108,11 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       result: '.local/pictures has all of them, docs/pictures those that the documents show',
       options: {
         shown: { type: 'boolean', does: 'takes only those that the documents show' },
+        sheets: {
+          type: 'string',
+          value: 'NAMES',
+          does: 'takes pages of the shop in every state instead, without a stack, as sheets in .local/sheets: all, or those whose names begin so, separated by commas',
+        },
         launch: { type: 'boolean', does: "takes only the series of the demo's sale on the launch board" },
       },
     },

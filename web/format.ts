@@ -6,12 +6,16 @@ export interface Format {
   money(amount: { readonly amountMinor: number; readonly currency: string }): string;
   /** A point in time, short: without the day if it is today. */
   time(iso: string): string;
-  /** A point in time with its day, and the zone. */
+  /** A point in time by which something is to be done: with the zone, and without the day if it is today. */
+  deadline(iso: string): string;
+  /** A point in time with its day, and the zone; with the year if it is another one. */
   fullTime(iso: string): string;
   /** A time of today to the second. */
   clock(atMs: number): string;
-  /** How long it is until a point in time: 1 d 02:03:04. */
+  /** How long it is until a point in time, for where it stands alone: 1 d 02:03:04. */
   until(iso: string): string;
+  /** The same within a sentence, where 18:59 would be a time of day: 18 min 59 sec. The two greatest units are enough. */
+  left(iso: string): string;
   /** A length of time in words, such as 2 hours. */
   length(seconds: number): string;
   /** Whether a number takes the singular. */
@@ -37,9 +41,11 @@ export function formatFor(
   const today = new Intl.DateTimeFormat(locale, { timeStyle: 'short' });
   const exact = new Intl.DateTimeFormat(locale, { timeStyle: 'medium' });
   const short = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' });
-  const full = new Intl.DateTimeFormat(locale, {
-    ...{ month: 'short', day: 'numeric', weekday: 'short', hour: 'numeric', minute: '2-digit', timeZoneName: 'short' },
-  });
+  const zoned = { hour: 'numeric', minute: '2-digit', timeZoneName: 'short' } as const;
+  const ofToday = new Intl.DateTimeFormat(locale, zoned);
+  const day = { month: 'short', day: 'numeric', weekday: 'short', ...zoned } as const;
+  const ofThisYear = new Intl.DateTimeFormat(locale, day);
+  const ofAnyYear = new Intl.DateTimeFormat(locale, { year: 'numeric', ...day });
   const amounts = new Map<string, Intl.NumberFormat>();
 
   function amountIn(currency: string, digits: number): Intl.NumberFormat {
@@ -52,20 +58,40 @@ export function formatFor(
     return made;
   }
 
+  const isToday = (iso: string) => new Date(iso).toDateString() === new Date(now()).toDateString();
+  const fullTime = (iso: string) => {
+    const time = new Date(iso);
+    return (time.getFullYear() === new Date(now()).getFullYear() ? ofThisYear : ofAnyYear).format(time);
+  };
+
+  const secondsUntil = (iso: string) => Math.max(0, Math.ceil((Date.parse(iso) - now()) / 1_000));
+  const inUnit = (unit: string, unitDisplay: 'short' | 'long', value: number) =>
+    new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay }).format(value);
+
   return {
     number: (value) => plain.format(value),
     money({ amountMinor, currency }) {
       const digits = minorDigits[currency] ?? 2;
       return amountIn(currency, digits).format(amountMinor / 10 ** digits);
     },
-    time(iso) {
-      const time = new Date(iso);
-      return (time.toDateString() === new Date(now()).toDateString() ? today : short).format(time);
-    },
-    fullTime: (iso) => full.format(new Date(iso)),
+    time: (iso) => (isToday(iso) ? today : short).format(new Date(iso)),
+    deadline: (iso) => (isToday(iso) ? ofToday.format(new Date(iso)) : fullTime(iso)),
+    fullTime,
     clock: (atMs) => exact.format(atMs),
+    left(iso) {
+      const seconds = secondsUntil(iso);
+      const greatest = lengths.findIndex(([, size]) => seconds >= size);
+      const from = greatest < 0 ? lengths.length - 1 : greatest;
+      return lengths
+        .slice(from, from + 2)
+        .map(([unit, size], index) => {
+          const all = Math.floor(seconds / size);
+          return inUnit(unit, 'short', index === 0 ? all : all % ((lengths[from]?.[1] ?? size) / size));
+        })
+        .join(' ');
+    },
     until(iso) {
-      const seconds = Math.max(0, Math.ceil((Date.parse(iso) - now()) / 1_000));
+      const seconds = secondsUntil(iso);
       const days = Math.floor(seconds / 86_400);
       const parts = [Math.floor(seconds / 3_600) % 24, Math.floor(seconds / 60) % 60, seconds % 60];
       const text = parts.map((part) => String(part).padStart(2, '0')).join(':');
@@ -73,7 +99,7 @@ export function formatFor(
     },
     length(seconds) {
       const [unit, size] = lengths.find(([, size]) => seconds >= size && seconds % size === 0) ?? ['second', 1];
-      return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size);
+      return inUnit(unit, 'long', seconds / size);
     },
     isOne: (value) => plural.select(value) === 'one',
   };

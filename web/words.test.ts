@@ -85,6 +85,28 @@ describe('formats', () => {
     expect(left('2030-05-01T11:00:00Z')).toEqual(['00:00', '00:00']);
   });
 
+  test('within a sentence it has units, so that it is no time of day; the two greatest are enough', () => {
+    const left = (iso: string) => [format('en').left(iso), format('ko').left(iso)];
+    expect(left('2030-05-01T12:01:05Z')).toEqual(['1 min 5 sec', '1분 5초']);
+    expect(left('2030-05-01T13:59:59Z')).toEqual(['1 hr 59 min', '1시간 59분']);
+    expect(left('2030-05-03T13:00:00Z')).toEqual(['2 days 1 hr', '2일 1시간']);
+    expect(left('2030-05-01T12:00:05Z')).toEqual(['5 sec', '5초']);
+    expect(left('2030-05-01T11:00:00Z')).toEqual(['0 sec', '0초']);
+  });
+
+  test('a deadline names its zone, its day if that is not today, and its year if that is another one', () => {
+    const zone = /(UTC|GMT.*|[A-Z]{3,4})$/;
+    const [soon, later, far] = ['2030-05-01T12:30:00Z', '2030-05-04T12:30:00Z', '2031-05-04T12:30:00Z'].map((iso) =>
+      format('en').deadline(iso),
+    );
+    for (const text of [soon, later, far]) expect(text).toMatch(zone);
+    expect([soon, later, far].map((text) => [/May/.test(text ?? ''), /203\d/.test(text ?? '')])).toEqual([
+      [false, false],
+      [true, false],
+      [true, true],
+    ]);
+  });
+
   test('lengths of time are in whole units', () => {
     expect([3_600, 5_400, 172_800, 59].map(format('en').length)).toEqual([
       '1 hour',

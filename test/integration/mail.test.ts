@@ -141,6 +141,11 @@ describe('reminders', () => {
     const headers = { 'content-type': 'application/x-www-form-urlencoded' };
     expect((await api.call(`POST ${link}`, { text: 'List-Unsubscribe=One-Click', headers })).status).toBe(200);
     expect((await api.call(`GET ${link}`)).text).not.toContain('<form');
+    expect((await api.call(`GET ${link}`)).text).toContain('<html lang="en">');
+    await api.call('PATCH /me', { token, json: { locale: 'ko-KR' } });
+    const inKorean = (await api.call(`GET ${link}`)).text;
+    expect(inKorean).toContain('<html lang="ko">');
+    expect(/<main>[\s\S]*<\/main>/.exec(inKorean)?.[0].replaceAll(/<[^>]*>/g, '')).not.toMatch(/[A-Za-z]/);
     expect((await api.call('GET /me', { token })).body.reminders).toBe(false);
     await consume(deps, reminded(customerId), captured(customerId));
     expect(mailing.to(email)).toHaveLength(3);

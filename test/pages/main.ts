@@ -16,6 +16,7 @@ import { findBrowser } from '../support/browser.ts';
 import { callsTo, password } from '../support/running-bed.ts';
 import { keepLaunch } from './kept.ts';
 import { someOf, watchLaunch } from './launch.ts';
+import { takeSheets } from './sheets.ts';
 import { bothOpen, openShop, type Shop } from './shop.ts';
 
 const sizes = { phone: [390, 844], tablet: [820, 1_180], desktop: [1_280, 800] } as const;
@@ -231,6 +232,12 @@ if (!browser) {
   process.exit(1);
 }
 process.env.HOLDFAST_TEST_BROWSER = browser;
+if (values.sheets) {
+  const sheets = join(defaultFolder(), 'sheets');
+  await takeSheets(sheets, values.sheets, say);
+  say(sheets);
+  process.exit(0);
+}
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 const stack = await startStack({ dir: join(defaultFolder(), 'pictures-stack'), whenBusy: 'next', fresh: true });

@@ -26,14 +26,18 @@ export interface Pretended {
   /** A browser in which somebody with a role is signed in, or nobody, before this API. It is not at a page yet. */
   open(options: PretendedOptions): Promise<{
     page: Page;
-    /** Sends the page a message, once it has connected. */
+    /** Sends the page a message over its latest connection, once it has one. */
     push(message: object): Promise<void>;
   }>;
+  /** A page of this size with nothing on it. */
+  blank(viewport: { width: number; height: number }): Promise<Page>;
   close(): Promise<void>;
 }
 
 interface PretendedOptions extends BrowserContextOptions {
   readonly role: Role | 'nobody';
+  /** Whether what is watched is confirmed and pings are answered; by default the socket is open and silent. */
+  readonly isLive?: boolean;
   /** What the API answers; what is left undefined is an empty list. Who is signed in is known already. */
   answer(path: string, query: URLSearchParams, asked: Asked): Answer | Promise<Answer> | undefined;
 }
@@ -57,21 +61,32 @@ function tokens(): object {
   return { accessToken: `x.${Buffer.from(JSON.stringify(claims)).toString('base64')}.x`, refreshToken: 'x' };
 }
 
+/** What the server says to a page's message. */
+function replyTo(message: string): object {
+  const { action, saleId } = JSON.parse(message) as { action: string; saleId?: string };
+  return action === 'watch' ? { type: 'watching', saleId } : { type: 'pong' };
+}
+
 /** Serves the pages and starts a browser; there is no API. */
 export async function pretend(): Promise<Pretended> {
   const config = { api, websocket: 'ws://socket.example.test', minorDigits };
   const [web, browser] = await Promise.all([startWeb({ port: 0, config }), startBrowser()]);
   return {
     url: web.url,
-    async open({ role, answer, ...options }) {
+    async open({ role, answer, isLive = false, ...options }) {
       const context = await browser.newContext({ locale: 'en-GB', timezoneId: 'Asia/Seoul', ...options });
       const page = await context.newPage();
       page.setDefaultTimeout(25_000);
       if (role !== 'nobody') {
         await page.addInitScript((kept) => localStorage.setItem('holdfast.session', kept), JSON.stringify(tokens()));
       }
-      const connected = Promise.withResolvers<WebSocketRoute>();
-      await page.routeWebSocket(/^ws:/, (socket) => connected.resolve(socket));
+      const connected = Promise.withResolvers<void>();
+      let latest: WebSocketRoute | undefined;
+      await page.routeWebSocket(/^ws:/, (socket) => {
+        latest = socket;
+        connected.resolve();
+        if (isLive) socket.onMessage((message) => socket.send(JSON.stringify(replyTo(String(message)))));
+      });
       await page.route(`${api}/**`, async (route) => {
         const request = route.request();
         const { pathname, searchParams } = new URL(request.url());
@@ -94,7 +109,16 @@ export async function pretend(): Promise<Pretended> {
         // A page that has gone on meanwhile hears nothing any more.
         await route.fulfill({ status, json: body, headers }).catch(() => undefined);
       });
-      return { page, push: async (message) => (await connected.promise).send(JSON.stringify(message)) };
+      return {
+        page,
+        async push(message) {
+          await connected.promise;
+          latest?.send(JSON.stringify(message));
+        },
+      };
+    },
+    async blank(viewport) {
+      return (await browser.newContext({ viewport })).newPage();
     },
     async close() {
       await browser.close();

@@ -203,7 +203,7 @@ function show(
         text.textContent = `${count} × ${words.state[state]}${place}`;
         line.append(text, document.createElement('span'), ...(canBuy ? [buyer(reservation)] : []));
       }
-      const time = buying && format.until('until' in buying ? buying.until : buying.from);
+      const time = buying && format.left('until' in buying ? buying.until : buying.from);
       write(line.children[1], time === undefined ? '' : canBuy ? words.buyWithin(time) : words.buyIn(time));
       return line;
     });

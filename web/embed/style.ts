@@ -12,8 +12,8 @@ ul { padding: 0; list-style: none }
 li { display: flex; flex-wrap: wrap; gap: .25em .75em; align-items: baseline; padding: .25em 0 }
 .row, form { display: flex; flex-wrap: wrap; gap: .5em 1em; align-items: end; justify-content: space-between }
 time, .timer, [part=stock] { font-variant-numeric: tabular-nums }
-input { font: inherit; width: 5em; min-height: 2.5em; padding: 0 .5em; display: block }
-button, a { font: inherit; min-height: 2.5em; padding: .5em 1em; border: 0; border-radius: .5em; cursor: pointer;
+input { font: inherit; width: 5em; min-height: 2.75rem; padding: 0 .5em; display: block }
+button, a { font: inherit; min-height: 2.75rem; padding: .5em 1em; border: 0; border-radius: .5em; cursor: pointer;
   background: var(--accent); color: var(--holdfast-on-accent, #fff); text-decoration: none; display: inline-block }
 button:disabled { opacity: .6; cursor: default }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }

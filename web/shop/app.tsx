@@ -32,9 +32,12 @@ export function App({ shop }: { shop: Store }) {
       <Header />
       <main id="main" tabIndex={-1}>
         {!shop.online && (
-          <p class="problem" role="alert">
-            {words.frame.offline}
-          </p>
+          <div class="problem row apart" role="alert">
+            <p>{words.frame.offline}</p>
+            <button type="button" class="quiet" onClick={() => void shop.refresh()}>
+              {words.frame.retry}
+            </button>
+          </div>
         )}
         {place.page === 'sale' ? (
           <SalePage key={place.saleId} saleId={place.saleId} />
@@ -64,7 +67,7 @@ function Header() {
         </PlaceLink>
         {me && (
           <span role="status">
-            <Badge kind={shop.link}>{frame.link[shop.link]}</Badge>
+            <Badge kind={shop.shownLink}>{frame.link[shop.shownLink]}</Badge>
           </span>
         )}
         <span class="grow" />
@@ -117,15 +120,18 @@ function Header() {
   );
 }
 
-const rank = { purchasing: 1, reserving: 0, scheduled: 2, reserved: 3, closed: 4 };
+/** What can be acted on comes first; a sale that is paused comes after those. */
+const rank = { reserving: 0, purchasing: 1, scheduled: 3, reserved: 4, closed: 5 };
+const pausedRank = 2;
 
 function Home() {
   const shop = useShop();
   const { words, format } = shop;
   const now = shop.now();
   const all = [...shop.sales.values()];
+  const rankOf = (sale: SaleView) => (sale.status === 'paused' ? pausedRank : rank[phaseOf(sale, now)]);
   const order = (one: SaleView, other: SaleView) =>
-    rank[phaseOf(one, now)] - rank[phaseOf(other, now)] || one.reserveOpensAt.localeCompare(other.reserveOpensAt);
+    rankOf(one) - rankOf(other) || one.reserveOpensAt.localeCompare(other.reserveOpensAt);
   const current = all.filter((sale) => !isPast(sale, now)).sort(order);
   const past = all
     .filter((sale) => isPast(sale, now))

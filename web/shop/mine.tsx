@@ -1,7 +1,8 @@
 /** What is one's own: reservations with what to do next, their story, and purchases. */
-import { useState } from 'preact/hooks';
+import type { ComponentChildren } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
 import { Act, Badge, Name } from '../parts.tsx';
-import type { PurchaseView, ReservationView } from '../types.ts';
+import type { Notification, PurchaseView, ReservationView } from '../types.ts';
 import { Ask, Failed, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
 import { byUrgency, isCurrent, type Next, nextOf } from './rules.ts';
 import type { Store } from './store.ts';
@@ -25,7 +26,9 @@ export function Mine({ saleId }: { saleId?: string }) {
       ) : shop.mineState === 'loading' && current.length === 0 ? (
         <Waiting />
       ) : current.length === 0 ? (
-        <p class="empty">{words.home.nothing}</p>
+        <p class="empty">
+          {words.home.nothing} {shop.sales.size > 0 && words.home.choose}
+        </p>
       ) : (
         <ul class="list">
           {current.map(({ reservation, next }) => (
@@ -70,11 +73,11 @@ function nextText(shop: Store, reservation: ReservationView, next: Next): string
     case 'waiting':
       return next.place === 1 ? say.first : next.place ? say.waitingAt(format.number(next.place)) : say.waiting;
     case 'buy':
-      return say.buy(format.until(next.until), format.time(next.until));
+      return say.buy(format.left(next.until), format.deadline(next.until));
     case 'later':
-      return say.later(format.until(next.from), format.fullTime(next.from));
+      return say.later(format.left(next.from), format.deadline(next.from));
     case 'confirm':
-      return words.purchase.next.requires_action(format.until(next.until), format.time(next.until));
+      return words.purchase.next.requires_action(format.left(next.until), format.deadline(next.until));
     case 'paying':
       return next.purchase.state === 'unknown' ? words.purchase.next.unknown : say.paying;
     case 'ended':
@@ -189,23 +192,16 @@ const giveText = ({ words }: Store, state: ReservationView['state']) =>
 /** The story of a reservation, its number, and taking fewer. */
 function More({ reservation, mayReduce }: { reservation: ReservationView; mayReduce: boolean }) {
   const shop = useShop();
-  const { words, format } = shop;
-  const say = words.reservation;
+  const say = shop.words.reservation;
   const { reservationId, units, quantity } = reservation;
   const most = (units > 0 ? units : quantity) - 1;
   const [keep, setKeep] = useState(most);
-  const story = shop.news.filter(({ subjectId }) => subjectId === reservationId).reverse();
+  const since = reservation.acceptedAt ?? reservation.decidedAt ?? '';
+  const isAbout = ({ subjectId, facts }: Notification) =>
+    [reservationId, reservation.partOf].includes(subjectId) ||
+    (Array.isArray(facts.reservationIds) && facts.reservationIds.includes(reservationId));
   return (
-    <details class="more">
-      <summary class="small">{say.story}</summary>
-      {story.length === 0 && <p class="soft small">{say.noStory}</p>}
-      <ol class="story">
-        {story.map(({ notificationId, text, createdAt }) => (
-          <li key={notificationId}>
-            {text} <time class="soft small">{format.time(createdAt)}</time>
-          </li>
-        ))}
-      </ol>
+    <Story since={since} isAbout={isAbout} version={`${reservation.version}`}>
       <p class="soft small">
         {say.number} <code class="mono">{reservationId}</code>
       </p>
@@ -222,6 +218,46 @@ function More({ reservation, mayReduce }: { reservation: ReservationView; mayRed
           </Act>
         </div>
       )}
+    </Story>
+  );
+}
+
+/**
+ * What has happened to a reservation or a purchase, from its notices: all of them since it began, read when somebody wants to know
+ * and again when it has another version; those that are pushed meanwhile join them.
+ */
+function Story(props: {
+  since: string;
+  version: string;
+  isAbout: (notice: Notification) => boolean;
+  children?: ComponentChildren;
+}) {
+  const { since, version, isAbout, children } = props;
+  const shop = useShop();
+  const { words, format, locale } = shop;
+  const [isOpen, setOpen] = useState(false);
+  const [read, setRead] = useState<readonly Notification[] | 'failed'>();
+  const load = () => shop.readNewsSince(since).then(setRead, () => setRead('failed'));
+  useEffect(() => {
+    if (isOpen) void load();
+  }, [isOpen, version, locale]);
+  const known = new Map([...shop.news, ...(Array.isArray(read) ? read : [])].map((one) => [one.notificationId, one]));
+  const story = [...known.values()].filter(isAbout).sort((one, other) => one.createdAt.localeCompare(other.createdAt));
+  return (
+    <details class="more" onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
+      <summary class="small">{words.reservation.story}</summary>
+      {read === 'failed' && <Failed text={words.failed.notices} onRetry={() => void load()} />}
+      {story.length === 0 && read !== 'failed' && (
+        <p class="soft small">{read ? words.reservation.noStory : words.frame.loading}</p>
+      )}
+      <ol class="story">
+        {story.map(({ notificationId, text, createdAt }) => (
+          <li key={notificationId}>
+            {text} <time class="soft small">{format.time(createdAt)}</time>
+          </li>
+        ))}
+      </ol>
+      {children}
     </details>
   );
 }
@@ -271,15 +307,15 @@ export function Purchases() {
   const list = [...shop.purchases.values()].sort((one, other) => other.createdAt.localeCompare(one.createdAt));
   if (!shop.me || list.length === 0) return null;
   return (
-    <section aria-labelledby="bought-title">
+    <section aria-labelledby="bought-title" class="mine">
       <h2 id="bought-title">{words.home.purchases}</h2>
       <ul class="list">
         {list.map((purchase) => {
-          const { purchaseId, state, amount, items, reason, refunds, createdAt, action } = purchase;
+          const { purchaseId, state, amount, items, reason, refunds, createdAt, updatedAt, action } = purchase;
           const next =
             state === 'requires_action'
               ? action &&
-                words.purchase.next.requires_action(format.until(action.deadline), format.time(action.deadline))
+                words.purchase.next.requires_action(format.left(action.deadline), format.deadline(action.deadline))
               : state === 'declined'
                 ? reasonText(shop, reason) || words.declined
                 : state === 'captured' || state === 'refunded'
@@ -317,6 +353,7 @@ export function Purchases() {
                 <p class="soft small">
                   {words.purchase.order} <code class="mono">{purchaseId}</code> · {format.time(createdAt)}
                 </p>
+                <Story since={createdAt} version={updatedAt} isAbout={({ subjectId }) => subjectId === purchaseId} />
               </div>
             </li>
           );

@@ -55,6 +55,12 @@ export function Waiting() {
   );
 }
 
+/** A picture of a product where its sale is listed. */
+export function Picture({ picture }: { picture: Product['pictures'][number] }) {
+  const language = languageOf(useShop().locale) ?? 'en';
+  return <img class="cover" src={picture.path} alt={picture.alt[language]} lang={language} loading="lazy" />;
+}
+
 /** The pictures of a product, the first one large. */
 export function Pictures({ pictures }: { pictures: Product['pictures'] }) {
   const { locale } = useShop();

@@ -48,7 +48,7 @@ export function PayBar() {
       }}
     >
       <div class="pay-what">
-        <strong class="number">{pay.until(format.until(first), format.time(first))}</strong>
+        <strong class="number">{pay.until(format.left(first), format.deadline(first))}</strong>
         <span class="soft small">
           {pay.what(
             pay.reservations(format.number(chosen.length), format.isOne(chosen.length)),

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { Badge, Name } from '../parts.tsx';
 import type { SaleView } from '../types.ts';
 import { Mine } from './mine.tsx';
-import { Cover, Failed, Pictures, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
+import { Cover, Failed, Picture, Pictures, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
 import { boundaryOf, leftOfCap, phaseOf, takingOf } from './rules.ts';
 import { Store } from './store.ts';
 
@@ -60,31 +60,35 @@ function Stock({ sale }: { sale: SaleView }) {
   );
 }
 
-/** Watches a sale for as long as its element is in view. */
-function useInView(saleId: string) {
+/** Watches a sale for as long as its element is in view; what it is of is read then. */
+function useInView({ saleId, productId }: SaleView) {
   const shop = useShop();
   const element = useRef<HTMLElement>(null);
   useEffect(() => {
-    const seen = new IntersectionObserver(([entry]) => shop.inView(saleId, entry?.isIntersecting ?? false), {
-      rootMargin: '300px',
-    });
+    const see = ([entry]: IntersectionObserverEntry[]) => {
+      const isIn = entry?.isIntersecting ?? false;
+      shop.inView(saleId, isIn);
+      if (isIn) shop.needProduct(productId);
+    };
+    const seen = new IntersectionObserver(see, { rootMargin: '300px' });
     if (element.current) seen.observe(element.current);
     return () => {
       seen.disconnect();
       shop.inView(saleId, false);
     };
-  }, [saleId]);
+  }, [saleId, productId]);
   return element;
 }
 
 /** A sale in the list. */
 export function SaleCard({ sale }: { sale: SaleView }) {
-  const { words, format } = useShop();
-  const element = useInView(sale.saleId);
+  const { words, format, products } = useShop();
+  const element = useInView(sale);
+  const [picture] = products.get(sale.productId)?.pictures ?? [];
   const to = `/sales/${sale.saleId}`;
   return (
     <article class="card sale" ref={element} aria-labelledby={`s-${sale.saleId}`}>
-      <Cover saleId={sale.saleId} />
+      {picture ? <Picture picture={picture} /> : <Cover saleId={sale.saleId} />}
       <div class="row apart">
         <SaleBadge sale={sale} />
         <span class="price">{format.money(sale.price)}</span>
@@ -97,7 +101,7 @@ export function SaleCard({ sale }: { sale: SaleView }) {
       <Countdown sale={sale} />
       <Stock sale={sale} />
       <ReserveForm sale={sale} />
-      <PlaceLink to={to} class="small">
+      <PlaceLink to={to} class="way small">
         {words.sale.details} <span class="visually-hidden">{sale.name}</span>
       </PlaceLink>
     </article>
@@ -136,7 +140,9 @@ export function SalePage({ saleId }: { saleId: string }) {
       ) : (
         <p class="empty">{words.failed.noSale}</p>
       )}
-      <PlaceLink to="/">{words.frame.home}</PlaceLink>
+      <PlaceLink to="/" class="way">
+        {words.frame.home}
+      </PlaceLink>
     </>
   );
 }
@@ -144,7 +150,7 @@ export function SalePage({ saleId }: { saleId: string }) {
 function OneSale({ sale }: { sale: SaleView }) {
   const shop = useShop();
   const { words, format } = shop;
-  const element = useInView(sale.saleId);
+  const element = useInView(sale);
   const product = shop.needProduct(sale.productId);
   const phase = phaseOf(sale, shop.now());
   const copy = async () => {
@@ -153,7 +159,7 @@ function OneSale({ sale }: { sale: SaleView }) {
   };
   return (
     <article class="one-sale" ref={element}>
-      <PlaceLink to="/" class="small">
+      <PlaceLink to="/" class="way small">
         ← {words.frame.home}
       </PlaceLink>
       <h1 tabIndex={-1}>
@@ -174,7 +180,10 @@ function OneSale({ sale }: { sale: SaleView }) {
           {sale.status === 'paused' && <p class="note">{words.sale.pausedNow}</p>}
           {sale.status === 'cancelled' && <p class="note">{words.sale.cancelledNow}</p>}
           {sale.status === 'active' && phase === 'scheduled' && (
-            <p class="note">{words.form.opensHint(format.fullTime(sale.reserveOpensAt))}</p>
+            <>
+              <p class="note">{words.form.opensHint(format.fullTime(sale.reserveOpensAt))}</p>
+              {lacksContact(shop, sale) && <ContactFirst />}
+            </>
           )}
           <ReserveForm sale={sale} />
         </div>
@@ -198,14 +207,26 @@ function OneSale({ sale }: { sale: SaleView }) {
             {words.sale.share}
           </button>
         </div>
+        <Rules sale={sale} />
       </div>
-      <Rules sale={sale} />
     </article>
   );
 }
 
 /** Whether a sale is only for customers who have shown that their address is theirs. */
 const asksForContact = ({ requiresContact, capPer }: SaleView) => requiresContact || capPer === 'contact';
+
+/** Whether somebody has to show that before anything else; it can be done before the sale opens. */
+const lacksContact = ({ me }: Store, sale: SaleView) => me !== undefined && !me.isVerified && asksForContact(sale);
+
+function ContactFirst() {
+  const { words } = useShop();
+  return (
+    <p class="note">
+      {words.sale.rules.contact} <PlaceLink to="/settings">{words.settings.verify}</PlaceLink>
+    </p>
+  );
+}
 
 /** The rules of a sale, in plain words. */
 function Rules({ sale }: { sale: SaleView }) {
@@ -224,7 +245,7 @@ function Rules({ sale }: { sale: SaleView }) {
       : rules.noWaitlist,
     rules.pay,
     ...(sale.payWithinSeconds === null ? [] : [rules.payWithin(format.length(sale.payWithinSeconds))]),
-    rules.otherwise,
+    waitlistSize > 0 ? rules.otherwise : rules.otherwiseFree,
   ];
   return (
     <section class="card" aria-labelledby="rules-title">
@@ -265,13 +286,7 @@ function ReserveForm({ sale }: { sale: SaleView }) {
   }
   const most = shop.me ? leftOfCap(sale, [...shop.reservations.values()]) : sale.capPerCustomer;
   if (most === 0) return <p class="note">{form.capReached}</p>;
-  if (shop.me && !shop.me.isVerified && asksForContact(sale)) {
-    return (
-      <p class="note">
-        {words.sale.rules.contact} <PlaceLink to="/settings">{words.settings.verify}</PlaceLink>
-      </p>
-    );
-  }
+  if (lacksContact(shop, sale)) return <ContactFirst />;
 
   const submit = (event: Event) => {
     event.preventDefault();
@@ -287,15 +302,16 @@ function ReserveForm({ sale }: { sale: SaleView }) {
   const hint = {
     units: phase === 'purchasing' ? form.nowHint : form.laterHint,
     some: (waitlisted < sale.waitlistSize ? form.someHint : form.onlyHint)(format.number(available)),
-    waitlist: form.waitHint(format.number(waitlisted), format.number(sale.waitlistSize)),
+    waitlist: form.waitHint,
     full: form.fullHint,
   }[taking];
   const go = taking === 'full' ? form.full : taking === 'waitlist' ? form.join : form.reserve;
   return (
     <form class="reserve" onSubmit={submit} noValidate>
       <div class="row">
-        <Stepper value={quantity} most={most} label={form.quantity} onValue={setQuantity} invalid={invalid} />
-        <span class="grow" />
+        {taking !== 'full' && (
+          <Stepper value={quantity} most={most} label={form.quantity} onValue={setQuantity} invalid={invalid} />
+        )}
         <button type="submit" disabled={taking === 'full'} aria-busy={busy}>
           {busy ? form.sending : go}
         </button>
@@ -334,7 +350,7 @@ function ReserveForm({ sale }: { sale: SaleView }) {
         </fieldset>
       )}
       <p class="note">{hint}</p>
-      {!shop.me && <p class="note">{form.signInHint}</p>}
+      {!shop.me && taking !== 'full' && <p class="note">{form.signInHint}</p>}
     </form>
   );
 }

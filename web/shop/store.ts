@@ -118,6 +118,8 @@ export class Store {
   #productsAsked = new Map<string, Promise<void>>();
   #resuming: Promise<unknown> | undefined;
   #intents;
+  /** The requests whose place and decision are asked for. */
+  readonly #followed = new Set<string>();
   /** How often each intent was sent in vain, and when it is sent again. */
   readonly #vain = new Map<string, { tries: number; againAt: number }>();
 
@@ -289,9 +291,14 @@ export class Store {
     else this.#live.unwatch(saleId);
   }
 
+  /** What is said of the connection: without a network nothing is live, though a socket may not have noticed yet. */
+  get shownLink(): LinkState {
+    return this.link === 'live' && !this.online ? 'reconnecting' : this.link;
+  }
+
   /** Whether changes of this sale arrive by themselves. */
   isLive(saleId: string): boolean {
-    return this.link === 'live' && this.#live.isLive(saleId);
+    return this.shownLink === 'live' && this.#live.isLive(saleId);
   }
 
   /** Reads again the sales that are looked at and are not live. */
@@ -361,6 +368,8 @@ export class Store {
         this.readNews(),
       ]);
       for (const reservation of reservations) this.#put(reservation);
+      for (const { state, reservationId } of reservations)
+        if (state === 'requested') void this.#followUp(reservationId);
       for (const purchase of purchases) this.#takePurchase(purchase);
       this.#set({ mineState: 'ready' });
       const unknown = new Set(
@@ -392,13 +401,16 @@ export class Store {
     this.#put(await this.#atStatusUrl(reservationId));
   }
 
-  /** Asks for the decision if no push brings it. */
+  /** Asks for the place in line, and for the decision if no push brings it. */
   async #followUp(reservationId: string): Promise<void> {
+    if (this.#followed.has(reservationId)) return;
+    this.#followed.add(reservationId);
     for (let attempt = 1; attempt <= 20; attempt++) {
       await new Promise((resolve) => setTimeout(resolve, askAfterMs * attempt));
-      if (this.reservations.get(reservationId)?.state !== 'requested') return;
+      if (this.reservations.get(reservationId)?.state !== 'requested') break;
       await this.#readReservation(reservationId).catch(() => undefined);
     }
+    this.#followed.delete(reservationId);
   }
 
   /* What somebody means to do */
@@ -691,6 +703,20 @@ export class Store {
     } catch {
       if (this.news.length === 0) this.#set({ newsState: 'failed' });
     }
+  }
+
+  /** Every notice since a point in time, the newest first. */
+  async readNewsSince(since: string): Promise<Notification[]> {
+    const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+    const read: Notification[] = [];
+    let cursor: string | undefined;
+    do {
+      const query = { limit: 100, timeZone, ...(cursor ? { cursor } : {}) };
+      const page = await dataOf(this.#api.http.GET('/notifications', { params: { query } }));
+      read.push(...page.items);
+      cursor = page.nextCursor ?? undefined;
+    } while (cursor && (read.at(-1)?.createdAt ?? '') >= since);
+    return read;
   }
 
   async readAllNews(): Promise<void> {
