@@ -55,10 +55,15 @@ const ofPrograms = /[0-9a-f]{8}-[0-9a-f]{4}-|\d{4}-\d\d-\d\dT|\b[a-z]+_[a-z_]+\b
 async function wrongWith(page: Page, { locale }: (typeof looks)[number]): Promise<string[]> {
   const tooWide = await overflow(page);
   const headings = await page.locator('h1').count();
+  const rows = await page.evaluate(() => {
+    const inHeader = [...document.querySelectorAll('.top button, .top .button')];
+    return new Set(inHeader.map((one) => Math.round(one.getBoundingClientRect().top))).size;
+  });
   const text = await said(page);
   const latin = locale.startsWith('ko') ? text.replaceAll(/GMT|Holdfast|Ada|Asia\/Seoul|ada@example\.com/g, '') : '';
   return [
     ...(tooWide > 0 ? [`${tooWide} pixels too wide`] : []),
+    ...(rows > 1 ? [`the buttons of the header are in ${rows} rows`] : []),
     ...(headings === 1 ? [] : [`${headings} headings`]),
     ...(text.match(ofPrograms) ?? []),
     ...(latin.match(/[A-Za-z]{2,}/g) ?? []),
@@ -294,6 +299,37 @@ test('who must show that the address is theirs is told so before the sale opens'
   await page.goto(`${pages.url}/sales/${sale.saleId}`);
   await page.getByRole('link', { name: 'Show that the address is yours' }).click();
   await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor();
+  await page.context().close();
+}, 30_000);
+
+test('what came of a request is said at its sale, also where it was turned down', async () => {
+  const sale = saleOf(1);
+  const turned = { ...reservationOf(sale), state: 'rejected', units: 0, reason: 'sold_out' };
+  const { page } = await opened(sale, (path) =>
+    path === '/reservations' ? good({ items: [turned], nextCursor: null }) : undefined,
+  );
+  await page.goto(`${pages.url}/sales/${sale.saleId}`);
+  const item = page.locator('li.item').filter({ hasText: 'Not accepted' });
+  await item.getByText('Not enough was free, and the waitlist was full.').waitFor();
+  await page.context().close();
+}, 30_000);
+
+test('a transfer that is waited for is asked for as one', async () => {
+  const sale = saleOf(1, buying);
+  const own = reservationOf(sale);
+  const transferTo = { bankCode: '088', accountNumber: '110-123-456789', holderName: 'Holdfast' };
+  const purchase = {
+    ...{ purchaseId: idOf(5), state: 'requires_action', amount: { amountMinor: 9_800, currency: 'EUR' }, reason: null },
+    items: [{ reservationId: own.reservationId, saleId: sale.saleId, units: 2, price: sale.price }],
+    ...{ action: { url: 'https://bank.example.test', deadline: ago(-30), transferTo }, refunds: [] },
+    ...{ createdAt: ago(0), updatedAt: ago(0) },
+  };
+  const { page } = await opened(sale, (path) =>
+    path === '/purchases' ? good({ items: [purchase], nextCursor: null }) : undefined,
+  );
+  await page.goto(`${pages.url}/sales/${sale.saleId}`);
+  await page.getByText(/^Transfer the amount within (\d+ mins? )?\d+ secs?, until .*GMT\+9\.$/).waitFor();
+  await page.getByText('Transfer exactly €98.00 to account 110-123-456789.', { exact: false }).waitFor();
   await page.context().close();
 }, 30_000);
 

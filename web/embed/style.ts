@@ -16,5 +16,6 @@ input { font: inherit; width: 5em; min-height: 2.75rem; padding: 0 .5em; display
 button, a { font: inherit; min-height: 2.75rem; padding: .5em 1em; border: 0; border-radius: .5em; cursor: pointer;
   background: var(--accent); color: var(--holdfast-on-accent, #fff); text-decoration: none; display: inline-block }
 button:disabled { opacity: .6; cursor: default }
+:lang(ko) { word-break: keep-all }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
 `;

@@ -13,10 +13,8 @@ export function Mine({ saleId }: { saleId?: string }) {
   const { words } = shop;
   if (!shop.me) return null;
   const own = [...shop.reservations.values()].filter((one) => saleId === undefined || one.saleId === saleId);
-  const current = own
-    .filter((one) => isCurrent(one) || (saleId !== undefined && one.state === 'purchased'))
-    .map((reservation) => ({ reservation, next: nextIn(shop, reservation) }))
-    .sort(byUrgency);
+  const shown = saleId === undefined ? own.filter(isCurrent) : ofOneSale(own);
+  const current = shown.map((reservation) => ({ reservation, next: nextIn(shop, reservation) })).sort(byUrgency);
   if (saleId !== undefined && current.length === 0) return null;
   return (
     <section aria-labelledby="mine-title" class="mine">
@@ -38,6 +36,13 @@ export function Mine({ saleId }: { saleId?: string }) {
       )}
     </section>
   );
+}
+
+/** What is shown of one's own at a sale: what matters or was bought, and what came of the latest request, whatever that is. */
+function ofOneSale(own: readonly ReservationView[]): ReservationView[] {
+  const since = ({ acceptedAt }: ReservationView) => acceptedAt ?? '';
+  const [latest] = own.filter(({ partOf }) => partOf === null).sort((a, b) => since(b).localeCompare(since(a)));
+  return own.filter((one) => isCurrent(one) || one.state === 'purchased' || one === latest);
 }
 
 /** Reservations of which nothing more can come. */
@@ -77,7 +82,7 @@ function nextText(shop: Store, reservation: ReservationView, next: Next): string
     case 'later':
       return say.later(format.left(next.from), format.deadline(next.from));
     case 'confirm':
-      return words.purchase.next.requires_action(format.left(next.until), format.deadline(next.until));
+      return actionText(shop, next.purchase);
     case 'paying':
       return next.purchase.state === 'unknown' ? words.purchase.next.unknown : say.paying;
     case 'ended':
@@ -85,6 +90,16 @@ function nextText(shop: Store, reservation: ReservationView, next: Next): string
     default:
       return say[next.kind];
   }
+}
+
+/** What a payment waits for, and until when: a transfer, or the bank's question. */
+function actionText({ words, format }: Store, { action }: PurchaseView): string {
+  if (!action) return '';
+  const { transfer, requires_action } = words.purchase.next;
+  return (action.transferTo ? transfer : requires_action)(
+    format.left(action.deadline),
+    format.deadline(action.deadline),
+  );
 }
 
 /** A reason in words; one that buyers have no use for is left out. */
@@ -311,11 +326,10 @@ export function Purchases() {
       <h2 id="bought-title">{words.home.purchases}</h2>
       <ul class="list">
         {list.map((purchase) => {
-          const { purchaseId, state, amount, items, reason, refunds, createdAt, updatedAt, action } = purchase;
+          const { purchaseId, state, amount, items, reason, refunds, createdAt, updatedAt } = purchase;
           const next =
             state === 'requires_action'
-              ? action &&
-                words.purchase.next.requires_action(format.left(action.deadline), format.deadline(action.deadline))
+              ? actionText(shop, purchase)
               : state === 'declined'
                 ? reasonText(shop, reason) || words.declined
                 : state === 'captured' || state === 'refunded'

@@ -202,6 +202,7 @@ export const en = {
       requested: 'Your payment is on its way. You need not do anything.',
       unknown: 'The bank has not answered. What you chose stays set aside until it does; do not pay again.',
       requires_action: (time: string, at: string) => `Confirm it with your bank within ${time}, until ${at}.`,
+      transfer: (time: string, at: string) => `Transfer the amount within ${time}, until ${at}.`,
       declined: 'It is still set aside for you. Choose another card and buy again.',
       refunding: 'Your money is on its way back.',
       refund_failed: 'Your money could not be returned yet; somebody is looking into it.',

@@ -197,6 +197,7 @@ export const ko: Words = {
       requested: '결제가 진행 중입니다. 따로 하실 일은 없습니다.',
       unknown: '은행이 응답하지 않았습니다. 응답할 때까지 상품은 보관되니 다시 결제하지 마세요.',
       requires_action: (time, at) => `${time} 안에 은행에서 확인해 주세요. 기한: ${at}`,
+      transfer: (time, at) => `${time} 안에 입금해 주세요. 기한: ${at}`,
       declined: '상품은 계속 보관됩니다. 다른 카드를 선택해 다시 구매하세요.',
       refunding: '금액을 돌려 드리는 중입니다.',
       refund_failed: '아직 금액을 돌려 드리지 못했으며, 담당자가 확인하고 있습니다.',
