@@ -42,10 +42,6 @@ export function formatFor(
   const exact = new Intl.DateTimeFormat(locale, { timeStyle: 'medium' });
   const short = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' });
   const zoned = { hour: 'numeric', minute: '2-digit', timeZoneName: 'short' } as const;
-  const ofToday = new Intl.DateTimeFormat(locale, zoned);
-  const day = { month: 'short', day: 'numeric', weekday: 'short', ...zoned } as const;
-  const ofThisYear = new Intl.DateTimeFormat(locale, day);
-  const ofAnyYear = new Intl.DateTimeFormat(locale, { year: 'numeric', ...day });
   const amounts = new Map<string, Intl.NumberFormat>();
 
   function amountIn(currency: string, digits: number): Intl.NumberFormat {
@@ -59,11 +55,13 @@ export function formatFor(
   }
 
   const isToday = (iso: string) => new Date(iso).toDateString() === new Date(now()).toDateString();
+  const inZone = (iso: string, parts: Intl.DateTimeFormatOptions) =>
+    new Date(iso).toLocaleString(locale, { ...parts, ...zoned });
   const fullTime = (iso: string) => {
-    const time = new Date(iso);
-    return (time.getFullYear() === new Date(now()).getFullYear() ? ofThisYear : ofAnyYear).format(time);
+    const isThisYear = new Date(iso).getFullYear() === new Date(now()).getFullYear();
+    const day = { month: 'short', day: 'numeric', weekday: 'short' } as const;
+    return inZone(iso, isThisYear ? day : { year: 'numeric', ...day });
   };
-
   const secondsUntil = (iso: string) => Math.max(0, Math.ceil((Date.parse(iso) - now()) / 1_000));
   const inUnit = (unit: string, unitDisplay: 'short' | 'long', value: number) =>
     new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay }).format(value);
@@ -75,20 +73,18 @@ export function formatFor(
       return amountIn(currency, digits).format(amountMinor / 10 ** digits);
     },
     time: (iso) => (isToday(iso) ? today : short).format(new Date(iso)),
-    deadline: (iso) => (isToday(iso) ? ofToday.format(new Date(iso)) : fullTime(iso)),
+    deadline: (iso) => (isToday(iso) ? inZone(iso, {}) : fullTime(iso)),
     fullTime,
     clock: (atMs) => exact.format(atMs),
     left(iso) {
-      const seconds = secondsUntil(iso);
-      const greatest = lengths.findIndex(([, size]) => seconds >= size);
-      const from = greatest < 0 ? lengths.length - 1 : greatest;
-      return lengths
-        .slice(from, from + 2)
-        .map(([unit, size], index) => {
-          const all = Math.floor(seconds / size);
-          return inUnit(unit, 'short', index === 0 ? all : all % ((lengths[from]?.[1] ?? size) / size));
-        })
-        .join(' ');
+      let rest = secondsUntil(iso);
+      const from = lengths.findIndex(([, size]) => rest >= size || size === 1);
+      const parts = lengths.slice(from, from + 2).map(([unit, size]) => {
+        const whole = Math.floor(rest / size);
+        rest %= size;
+        return inUnit(unit, 'short', whole);
+      });
+      return parts.join(' ');
     },
     until(iso) {
       const seconds = secondsUntil(iso);
