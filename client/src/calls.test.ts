@@ -155,6 +155,7 @@ describe('a call', () => {
     const { heard } = await call([refusal, 'good'], { options: { prove } });
     expect(heard.map(({ headers }) => headers.get('x-proof-of-work'))).toEqual([null, 'proof of {"n":1}']);
     expect((await call([refusal], { options: { prove } })).heard).toHaveLength(3);
+    expect((await call([refusal], { options: { prove }, key: 'k' })).heard).toHaveLength(3);
     expect((await call([refusal])).problem?.code).toBe('work_required');
   });
 });

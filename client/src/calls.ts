@@ -111,7 +111,9 @@ export function openCalls(options: CallsOptions): (request: Request) => Promise<
         if (!(error instanceof Problem)) throw error;
         proof = undefined;
         const { challenge } = error.body;
-        if (error.code === 'work_required' && challenge && prove && works < worksAtMost) {
+        if (error.code === 'work_required' && challenge && prove) {
+          // Who can work does not wait instead: the same without a proof would be refused again.
+          if (works === worksAtMost) throw error;
           proof = await prove(challenge);
           works += 1;
           continue;
