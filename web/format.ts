@@ -6,8 +6,12 @@ export interface Format {
   money(amount: { readonly amountMinor: number; readonly currency: string }): string;
   /** A point in time, short: without the day if it is today. */
   time(iso: string): string;
-  /** A point in time with its day, and the zone. */
+  /** A point in time with its day, the zone, and the year if it is not this one. */
   fullTime(iso: string): string;
+  /** A point in time with its day and year, and the zone: for what is kept. */
+  dated(iso: string): string;
+  /** From one point in time to another, with the day, the zone, and the year if it is not this one; what both share is said once. */
+  span(from: string, to: string): string;
   /** A time of today to the second. */
   clock(atMs: number): string;
   /** How long it is until a point in time: 1 d 02:03:04. */
@@ -32,14 +36,18 @@ export function formatFor(
   now: () => number,
   minorDigits: Readonly<Record<string, number>> = {},
 ): Format {
-  const plain = new Intl.NumberFormat(locale);
+  // A zero has no sign, whatever it was made of.
+  const plain = new Intl.NumberFormat(locale, { signDisplay: 'negative' });
   const plural = new Intl.PluralRules(locale);
   const today = new Intl.DateTimeFormat(locale, { timeStyle: 'short' });
   const exact = new Intl.DateTimeFormat(locale, { timeStyle: 'medium' });
   const short = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' });
-  const full = new Intl.DateTimeFormat(locale, {
-    ...{ month: 'short', day: 'numeric', weekday: 'short', hour: 'numeric', minute: '2-digit', timeZoneName: 'short' },
-  });
+  const day = { month: 'short', day: 'numeric', weekday: 'short' } as const;
+  const full = { ...day, hour: 'numeric', minute: '2-digit', timeZoneName: 'short' } as const;
+  const thisYear = new Intl.DateTimeFormat(locale, full);
+  const anyYear = new Intl.DateTimeFormat(locale, { year: 'numeric', ...full });
+  const yearOf = (time: number | string) => new Date(time).getFullYear();
+  const fitting = (...times: string[]) => (times.every((iso) => yearOf(iso) === yearOf(now())) ? thisYear : anyYear);
   const amounts = new Map<string, Intl.NumberFormat>();
 
   function amountIn(currency: string, digits: number): Intl.NumberFormat {
@@ -62,7 +70,9 @@ export function formatFor(
       const time = new Date(iso);
       return (time.toDateString() === new Date(now()).toDateString() ? today : short).format(time);
     },
-    fullTime: (iso) => full.format(new Date(iso)),
+    fullTime: (iso) => fitting(iso).format(new Date(iso)),
+    dated: (iso) => anyYear.format(new Date(iso)),
+    span: (from, to) => fitting(from, to).formatRange(new Date(from), new Date(to)),
     clock: (atMs) => exact.format(atMs),
     until(iso) {
       const seconds = Math.max(0, Math.ceil((Date.parse(iso) - now()) / 1_000));

@@ -1,4 +1,6 @@
+import { routes } from '#functions/http/routes.ts';
 import { codes } from '#platform/kernel/errors.ts';
+import { isAtLeast } from '#platform/security/roles.ts';
 import { type ConsoleWords, loadConsoleWords } from './console/words.ts';
 import { formatFor } from './format.ts';
 import { chosenLocale, languages } from './words.ts';
@@ -50,6 +52,15 @@ describe('the words of the shop and of the console', () => {
     expect(textsOf(words.ko).filter(([, text]) => /[A-Za-z]{2,}/.test(text.replaceAll(own, '')))).toEqual([]);
   });
 
+  test('every act that the trail can name has its words, and nothing else', () => {
+    const acts = Object.values(routes)
+      .filter(({ auth }) => auth !== 'none' && auth !== 'optional' && isAtLeast(auth, 'operator'))
+      .filter(({ method, path }) => method !== 'GET' || /\/export/.test(path))
+      .map(({ method, path }) => `${method} ${path}`);
+    for (const language of languages)
+      expect(Object.keys(words[language].console.acts.did).sort()).toEqual([...acts, 'npm run admin'].sort());
+  });
+
   test('every problem of the API has its words', () => {
     for (const language of languages)
       expect(Object.keys(words[language].problems)).toEqual(expect.arrayContaining(Object.keys(codes)));
@@ -83,6 +94,21 @@ describe('formats', () => {
     expect(left('2030-05-01T12:01:05Z')).toEqual(['01:05', '01:05']);
     expect(left('2030-05-03T13:00:00Z')).toEqual(['2 d 01:00:00', '2일 01:00:00']);
     expect(left('2030-05-01T11:00:00Z')).toEqual(['00:00', '00:00']);
+  });
+
+  test('a zero has no sign', () => {
+    expect([format('en').number(-0), format('ko').number(-0), format('en').number(-3)]).toEqual(['0', '0', '-3']);
+  });
+
+  test('a time names its year unless it is this one, and what is kept always does; a span says once what both ends share', () => {
+    const { fullTime, dated, span } = format('en');
+    expect(fullTime('2030-06-01T12:00:00Z')).not.toContain('2030');
+    expect([fullTime('2031-06-01T12:00:00Z'), dated('2030-06-01T12:00:00Z')]).toEqual([
+      expect.stringContaining('2031'),
+      expect.stringContaining('2030'),
+    ]);
+    expect(span('2030-06-01T12:00:00Z', '2030-06-01T13:00:00Z').match(/Jun/g)).toHaveLength(1);
+    expect(span('2030-12-31T12:00:00Z', '2031-01-02T13:00:00Z')).toContain('2031');
   });
 
   test('lengths of time are in whole units', () => {

@@ -1,6 +1,7 @@
 /** Curves over time, with marks where the sale's periods begin and end. Drawn by uPlot; what they say is also said in words. */
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
+import { timeTicks } from './curves.ts';
 import { useConsole } from './parts.tsx';
 
 export interface Curve {
@@ -28,6 +29,11 @@ export interface ChartProps {
 
 const colourOf = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const narrow = 34 * 16;
+/** How far apart two times on the axis are at least, in pixels. */
+const timeSpace = 100;
+/** What is drawn is counted: an axis is marked at whole numbers. */
+const wholeSteps = [1, 2, 5].flatMap((digit) => Array.from({ length: 13 }, (_, zeros) => digit * 10 ** zeros));
+wholeSteps.sort((one, other) => one - other);
 
 export function Chart({ title, times, curves, marks }: ChartProps) {
   const { format, locale } = useConsole();
@@ -91,8 +97,10 @@ function optionsFor(
     ticks: { stroke: () => colourOf('--line'), width: 1 },
     font: '14px system-ui, sans-serif',
   };
-  const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-  const day = new Intl.DateTimeFormat(locale, { month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+  // The short way to write an hour, in every language.
+  const time = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;
+  const clock = new Intl.DateTimeFormat(locale, { ...time, second: '2-digit' });
+  const day = new Intl.DateTimeFormat(locale, { ...time, month: 'numeric', day: 'numeric' });
   return {
     ...sizeFor(width),
     legend: { show: false },
@@ -111,13 +119,21 @@ function optionsFor(
     axes: [
       {
         ...axis,
-        space: 110,
-        values: (_, ticks) => {
-          const isLong = (ticks.at(-1) ?? 0) - (ticks[0] ?? 0) > 86_400;
+        splits: ({ bbox }, _, from, to) => {
+          const most = Math.max(2, Math.floor(bbox.width / devicePixelRatio / timeSpace));
+          return timeTicks(from, to, most, -60 * new Date(from * 1_000).getTimezoneOffset());
+        },
+        values: ({ scales: { x } }, ticks) => {
+          const isLong = (x?.max ?? 0) - (x?.min ?? 0) > 86_400;
           return ticks.map((second) => (isLong ? day : clock).format(second * 1_000));
         },
       },
-      { ...axis, size: 64, values: (_, ticks) => ticks.map((value) => shown.current.format.number(value)) },
+      {
+        ...axis,
+        size: 64,
+        incrs: wholeSteps,
+        values: (_, ticks) => ticks.map((value) => shown.current.format.number(value)),
+      },
     ],
     hooks: { draw: [(drawn) => drawMarks(drawn, shown.current.marks)] },
   };

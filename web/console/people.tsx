@@ -10,6 +10,7 @@ import {
   Failed,
   Form,
   ListEnd,
+  nameIn,
   SelectField,
   Submit,
   Table,
@@ -232,8 +233,7 @@ function useColumns(saleId: string, list: ListName, onGrant: (item: FoundReserva
       ...{ name, numeric },
       cell: (item) => (is(item) ? cell(item) : null),
     });
-  const reason = (code: string | null) =>
-    code !== null && Object.hasOwn(words.reasons, code) ? words.reasons[code as keyof typeof words.reasons] : code;
+  const reason = (code: string | null) => code !== null && nameIn(words.console.reasons, code);
   const actions: Column<Item> = {
     name: listWords.action,
     cell: (item) => (

@@ -4,6 +4,7 @@ import { dataOf } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
 import { Name } from '../parts.tsx';
 import type { Imported, NewProduct, Product, RowError } from '../types.ts';
+import { languageOf } from '../words.ts';
 import { typedAmount } from './amounts.ts';
 import { MoneyField, useAmount } from './fields.tsx';
 import {
@@ -11,6 +12,7 @@ import {
   Field,
   Form,
   ListEnd,
+  nameIn,
   SelectField,
   Submit,
   Table,
@@ -267,6 +269,10 @@ function ImportForm() {
   const [missing, setMissing] = useState(false);
   const [outcome, setOutcome] = useState<Outcome>();
 
+  /** The server's sentence says most, to whoever reads its language; a row as a whole has no column. */
+  const problemOf = ({ field, message }: RowError) =>
+    languageOf(store.locale) === 'en' ? message : nameIn(text.wrong, field === '' ? 'row' : field);
+
   function submit(): void {
     const file = input.current?.files?.[0];
     setMissing(!file);
@@ -338,7 +344,7 @@ function ImportForm() {
           columns={[
             { name: text.row, cell: ({ row }) => format.number(row) },
             { name: text.column, cell: ({ field }) => <code>{field}</code> },
-            { name: text.problem, cell: ({ message }) => <bdi lang="en">{message}</bdi> },
+            { name: text.problem, cell: problemOf },
           ]}
         />
       )}

@@ -192,7 +192,7 @@ function StockDialog({ sale, onDone }: { sale: SaleView; onDone: () => void }) {
   const { sale: text, sales } = words.console;
   const [units, setUnits] = useState('10');
   const [problem, setProblem] = useState<string>();
-  const typed = wholeOf(units, { least: -sale.stock.available, most: mostUnits }, words, format);
+  const typed = wholeOf(units, { least: 0 - sale.stock.available, most: mostUnits }, words, format);
   const change = typed.value ?? 0;
   const question =
     change < 0
@@ -290,7 +290,6 @@ function Terms({ sale }: { sale: SaleView }) {
   const { words, format } = useConsole();
   const { sale: text, sales, form } = words.console;
   const { payWithinSeconds } = sale;
-  const span = (from: string, to: string) => text.fromTo(format.fullTime(from), format.fullTime(to));
   return (
     <>
       <h2>{text.terms}</h2>
@@ -304,8 +303,8 @@ function Terms({ sale }: { sale: SaleView }) {
             name: text.waitlist,
             value: text.waits(format.number(sale.stock.waitlisted), format.number(sale.waitlistSize)),
           },
-          { name: text.reserving, value: span(sale.reserveOpensAt, sale.reserveClosesAt) },
-          { name: text.purchasing, value: span(sale.purchaseOpensAt, sale.purchaseClosesAt) },
+          { name: text.reserving, value: format.span(sale.reserveOpensAt, sale.reserveClosesAt) },
+          { name: text.purchasing, value: format.span(sale.purchaseOpensAt, sale.purchaseClosesAt) },
           { name: text.offerLife, value: format.length(sale.offerLifeSeconds) },
           {
             name: text.payWithin,

@@ -113,7 +113,7 @@ export function WebhooksPage() {
 function StateBadge({ endpoint: { state, failingSince } }: { endpoint: EndpointView }) {
   const { hooks } = useConsole().words.console;
   const kind = state === 'active' ? (failingSince === null ? 'ok' : 'degraded') : state === 'paused' ? 'paused' : 'bad';
-  return <Badge kind={kind}>{hooks.state[state]}</Badge>;
+  return <Badge kind={kind}>{kind === 'degraded' ? hooks.failingNow : hooks.state[state]}</Badge>;
 }
 
 function EndpointForm(props: { endpoint?: EndpointView; onSaved: (made: EndpointWithSecret | undefined) => void }) {
