@@ -68,7 +68,9 @@ export function formatFor(
     },
     time(iso) {
       const time = new Date(iso);
-      return (time.toDateString() === new Date(now()).toDateString() ? today : short).format(time);
+      // An hour stays with what says whether it is of the morning.
+      if (time.toDateString() === new Date(now()).toDateString()) return today.format(time).replaceAll(' ', '\u00a0');
+      return short.format(time);
     },
     fullTime: (iso) => fitting(iso).format(new Date(iso)),
     dated: (iso) => anyYear.format(new Date(iso)),

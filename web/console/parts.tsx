@@ -80,7 +80,15 @@ export interface Column<T> {
   readonly numeric?: boolean;
 }
 
-/** A table; on a phone each row is a card whose lines have the names of the columns. */
+/** How many columns need the room of a wide screen. */
+const manyColumns = 6;
+const isNothing = (cell: ComponentChildren) =>
+  cell === null || cell === undefined || cell === false || cell === '' || cell === true;
+
+/**
+ * A table; where there is not enough room for its columns, each row is a card whose lines have their names. A column in which
+ * nothing stands is left out.
+ */
 export function Table<T>(props: {
   caption: string;
   columns: readonly Column<T>[];
@@ -88,9 +96,10 @@ export function Table<T>(props: {
   keyOf: (item: T) => string;
   hidden?: boolean;
 }) {
-  const { caption, columns, items, keyOf, hidden = false } = props;
+  const { caption, items, keyOf, hidden = false } = props;
+  const columns = props.columns.filter(({ cell }) => !items.every((item) => isNothing(cell(item))));
   return (
-    <div class="table">
+    <div class={columns.length > manyColumns ? 'table many' : 'table'}>
       <table>
         <caption class={hidden ? 'visually-hidden' : undefined}>{caption}</caption>
         <thead>
