@@ -105,7 +105,12 @@ export function BoardPage({ sale }: { sale: SaleView }) {
                 board.trouble,
                 ...troubles.map(({ name, plain, what }) => (
                   <span key={`${name} ${what}`} class="trouble">
-                    {name && <Engine name={name} plain={plain ?? name} />} {what}
+                    {name && (
+                      <>
+                        <Engine name={name} plain={plain ?? name} />:{' '}
+                      </>
+                    )}
+                    {what}
                   </span>
                 )),
               ]

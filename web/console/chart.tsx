@@ -83,6 +83,13 @@ export function Chart({ title, times, curves, marks }: ChartProps) {
   );
 }
 
+/** As wide as the longest number on the axis. */
+function axisSize(plot: uPlot, labels: string[] | null): number {
+  plot.ctx.font = `${14 * devicePixelRatio}px system-ui, sans-serif`;
+  const widest = Math.max(0, ...(labels ?? []).map((label) => plot.ctx.measureText(label).width / devicePixelRatio));
+  return Math.max(48, Math.ceil(widest) + 20);
+}
+
 const sizeFor = (width: number) => ({ width: Math.max(160, width), height: width < narrow ? 200 : 260 });
 
 function optionsFor(
@@ -130,7 +137,7 @@ function optionsFor(
       },
       {
         ...axis,
-        size: 64,
+        size: axisSize,
         incrs: wholeSteps,
         values: (_, ticks) => ticks.map((value) => shown.current.format.number(value)),
       },

@@ -7,6 +7,7 @@ import type { Imported, NewProduct, Product, RowError } from '../types.ts';
 import { languageOf } from '../words.ts';
 import { typedAmount } from './amounts.ts';
 import { MoneyField, useAmount } from './fields.tsx';
+import { LabelButton } from './labels.tsx';
 import {
   Failed,
   Field,
@@ -207,9 +208,12 @@ function ProductForm({ product }: { product?: Product }) {
       <Title>{product ? text.editTitle : text.createTitle}</Title>
       <Form class="form-grid" onSubmit={submit} label={product ? text.editTitle : text.createTitle}>
         {product ? (
-          <p class="wide">
-            {text.sku}: <code>{product.sku}</code>
-          </p>
+          <div class="row wide apart">
+            <p>
+              {text.sku}: <code>{product.sku}</code>
+            </p>
+            <LabelButton kind="product" subjectId={product.productId} slim />
+          </div>
         ) : (
           <TextField
             label={text.sku}

@@ -8,6 +8,7 @@ import type { SaleView } from '../types.ts';
 import { ActsOf } from './acts.tsx';
 import { BoardPage } from './board.tsx';
 import { Inside } from './inside.tsx';
+import { LabelButton } from './labels.tsx';
 import { MoveForm } from './move.tsx';
 import { Facts, Failed, Form, Submit, Tabs, TextField, Title, useConsole, Waiting, wholeOf } from './parts.tsx';
 import { PeoplePage } from './people.tsx';
@@ -292,7 +293,10 @@ function Terms({ sale }: { sale: SaleView }) {
   const { payWithinSeconds } = sale;
   return (
     <>
-      <h2>{text.terms}</h2>
+      <div class="row apart">
+        <h2>{text.terms}</h2>
+        <LabelButton kind="sale" subjectId={sale.saleId} slim />
+      </div>
       <Facts
         wide
         facts={[

@@ -188,7 +188,7 @@ function Details({ item: { kind, what }, currency }: { item: Item; currency: str
         </>
       );
     case 'purchase':
-      return <>{lines(named(words.purchase.state, what.state), money, why, reference, byKey)}</>;
+      return <>{lines(named(words.console.purchaseStates, what.state), money, why, reference, byKey)}</>;
     case 'refund':
       return <>{lines(named(purchase.refundState, what.state), money, why)}</>;
     case 'notice':

@@ -2,7 +2,7 @@
 import type { gateRefusals } from '#mirror/gate.ts';
 import type { NoticeKind } from '#notification/notice.ts';
 import type { Scope } from '#platform/security/scopes.ts';
-import type { Health, JobView, ReservationView, SaleMove } from '../../types.ts';
+import type { Health, JobView, PurchaseView, ReservationView, SaleMove } from '../../types.ts';
 import type { Words } from '../../words.ts';
 
 /** One of something or several: how a number and its noun are written. */
@@ -203,6 +203,17 @@ export const en = {
     reservation_gone: 'the reservation had ended',
     awaiting_provider: 'the provider has not answered',
   } satisfies Record<keyof Words['reasons'], string>,
+  purchaseStates: {
+    requested: 'Payment under way',
+    unknown: 'Not answered',
+    captured: 'Paid',
+    declined: 'Declined',
+    refunding: 'Refund under way',
+    refunded: 'Refunded',
+    refund_failed: 'Refund refused',
+    disputed: 'Disputed',
+    requires_action: 'To be confirmed',
+  } satisfies Record<PurchaseView['state'], string>,
   inside: {
     reservations: 'Reservations by state',
     gate: 'At the gate',
@@ -486,6 +497,15 @@ export const en = {
     grantGo: 'Grant',
     granted: 'Granted; the customer is told.',
     grantLate: 'It does not wait any more, or the sale is paused or too near to its close.',
+  },
+  labels: {
+    open: 'Notes …',
+    title: 'Notes of the shop',
+    referenceHint: 'Your own name for it, such as an order number.',
+    facts: 'Facts of your own',
+    factsHint: 'A line each, such as channel: app. Customers do not see them.',
+    badFact:
+      'Write each line as a name, a colon and a value. Names have letters, digits, dots, dashes and underscores.',
   },
   story: {
     title: 'A customer’s story',

@@ -191,6 +191,17 @@ export const ko: OwnWords = {
     reservation_gone: '예약이 이미 끝남',
     awaiting_provider: '결제사 응답 대기',
   },
+  purchaseStates: {
+    requested: '결제 진행 중',
+    unknown: '결제사 응답 없음',
+    captured: '결제 완료',
+    declined: '결제 거절',
+    refunding: '환불 진행 중',
+    refunded: '환불 완료',
+    refund_failed: '환불 거절됨',
+    disputed: '이의 있음',
+    requires_action: '고객 확인 대기',
+  },
   inside: {
     reservations: '상태별 예약',
     gate: '입구',
@@ -466,6 +477,14 @@ export const ko: OwnWords = {
     grantGo: '배정',
     granted: '배정했고 고객에게 알립니다.',
     grantLate: '더 이상 대기 중이 아니거나, 판매가 일시 중지되었거나 마감이 너무 가깝습니다.',
+  },
+  labels: {
+    open: '메모 …',
+    title: '상점의 메모',
+    referenceHint: '주문 번호처럼 상점에서 쓰는 이름입니다.',
+    facts: '상점의 정보',
+    factsHint: '한 줄에 이름: 값 하나씩 씁니다. 고객에게는 보이지 않습니다.',
+    badFact: '줄마다 이름, 쌍점, 값의 순서로 쓰세요. 이름에는 영문자, 숫자, 점, 줄표, 밑줄을 쓸 수 있습니다.',
   },
   story: {
     title: '고객의 전체 내역',
