@@ -265,7 +265,8 @@ describe('a sale', () => {
   }, 60_000);
 
   test('says what was refused at the gate; its board and its report draw what happened', async () => {
-    const { saleId, name } = await shop.sale({ times: bothOpen });
+    // Purchase opens while somebody looks: the curves are marked there.
+    const { saleId, name } = await shop.sale({ times: [-5, 3_600, 3, 7_200] });
     const { token } = await reserved(saleId, 2);
     for (let n = 0; n < 3; n++) {
       const refused = { token, key: `too-many-${n}-${saleId}`, body: { quantity: 4 } };
@@ -279,6 +280,11 @@ describe('a sale', () => {
       .getByRole('img', { name: /^Requests and decisions: requested 1, decided 1, Refused at the gate 3/ })
       .waitFor();
     await page.getByRole('img', { name: 'Price of what is sold, EUR: Sold 0' }).waitFor();
+    await page.getByRole('img', { name: /^Stock and line: Free 8, Sold 0, In line 0; .*buy \d\d:\d\d:\d\d/ }).waitFor();
+    await page.getByRole('img', { name: /^Age of the oldest request, seconds: Oldest in the queue \d/ }).waitFor();
+    // To be read from two metres: a letter of a hundredth of that.
+    const value = page.locator('.tile dd').first();
+    expect(Number.parseFloat(await value.evaluate((dd) => getComputedStyle(dd).fontSize))).toBeGreaterThan(36);
     await page.getByRole('img', { name: 'Connections to other parts (breakers): Cut off 0' }).waitFor();
     await page.locator('.tile').filter({ hasText: 'Refused at the gate' }).getByText('3', { exact: true }).waitFor();
     await expectFine(page);

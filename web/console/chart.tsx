@@ -66,6 +66,9 @@ export function Chart({ title, times, curves, marks }: ChartProps) {
   });
 
   const latest = curves.map(({ name, values }) => `${name} ${format.number(values.at(-1) ?? 0)}`).join(', ');
+  const [from = 0, to = 0] = [times[0], times.at(-1)];
+  const marked = marks.filter(({ at }) => at >= from && at <= to);
+  const boundaries = marked.map(({ label, at }) => `; ${label} ${format.clock(at * 1_000)}`).join('');
   return (
     <figure class="chart">
       <figcaption>
@@ -78,14 +81,14 @@ export function Chart({ title, times, curves, marks }: ChartProps) {
           ))}
         </span>
       </figcaption>
-      <div ref={box} role="img" aria-label={`${title}: ${latest}`} />
+      <div ref={box} role="img" aria-label={`${title}: ${latest}${boundaries}`} />
     </figure>
   );
 }
 
 /** As wide as the longest number on the axis. */
 function axisSize(plot: uPlot, labels: string[] | null): number {
-  plot.ctx.font = `${14 * devicePixelRatio}px system-ui, sans-serif`;
+  plot.ctx.font = `${(plot.width < narrow ? 14 : 16) * devicePixelRatio}px system-ui, sans-serif`;
   const widest = Math.max(0, ...(labels ?? []).map((label) => plot.ctx.measureText(label).width / devicePixelRatio));
   return Math.max(48, Math.ceil(widest) + 20);
 }
@@ -102,7 +105,7 @@ function optionsFor(
     stroke: () => colourOf('--soft'),
     grid: { stroke: () => colourOf('--line'), width: 1 },
     ticks: { stroke: () => colourOf('--line'), width: 1 },
-    font: '14px system-ui, sans-serif',
+    font: `${width < narrow ? 14 : 16}px system-ui, sans-serif`,
   };
   // The short way to write an hour, in every language.
   const time = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;

@@ -347,7 +347,7 @@ function ImportForm() {
           keyOf={({ row, field, message }) => `${row} ${field} ${message}`}
           columns={[
             { name: text.row, cell: ({ row }) => format.number(row) },
-            { name: text.column, cell: ({ field }) => <code>{field}</code> },
+            { name: text.column, cell: ({ field }) => field && <code>{field}</code> },
             { name: text.problem, cell: problemOf },
           ]}
         />

@@ -269,6 +269,7 @@ function Endpoint({ endpoint, isEdited, onChanged, onSecret }: EndpointProps) {
         </div>
       )}
       <Facts
+        wide
         facts={[
           { name: hooks.events, value: <code>{endpoint.events.join(' ')}</code> },
           endpoint.description !== '' && { name: hooks.description, value: <Name>{endpoint.description}</Name> },
