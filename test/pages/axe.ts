@@ -38,7 +38,7 @@ export async function findings(page: Page, rules?: readonly string[]): Promise<s
 }
 
 /** What is labels and numbers: not a word of it is broken over lines, and nothing of it is cut off. */
-const whole = 'button, .button, .badge, .tabs a, th, dt, legend, .count dd, .tile dd, td.number';
+const whole = 'button, .button, .badge, .tabs a, th, dt, legend, .count dd, .tile dd, .fact dd, td.number';
 
 /** What of a page is broken or cut off, a line for each. Names, codes and addresses may be broken anywhere. */
 export const broken = (page: Page): Promise<string[]> =>

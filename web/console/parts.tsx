@@ -1,7 +1,7 @@
 /** Small pieces that every page of the console is made of. */
 import type { ComponentChildren } from 'preact';
 import { createContext } from 'preact';
-import { useContext, useState } from 'preact/hooks';
+import { useContext, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Act } from '../parts.tsx';
 import type { Console } from './store.ts';
 
@@ -80,8 +80,25 @@ export interface Column<T> {
   readonly numeric?: boolean;
 }
 
-/** How many columns need the room of a wide screen. */
-const manyColumns = 6;
+/** How much room a column needs, in the page's own measure. */
+const roomOfColumn = 8;
+
+/** Whether a box is too narrow for this many columns. */
+function useIsNarrow(box: { current: HTMLElement | null }, columns: number): boolean {
+  const [isNarrow, setIsNarrow] = useState(false);
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return undefined;
+    const needed = columns * roomOfColumn * Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const measure = () => element.clientWidth > 0 && setIsNarrow(element.clientWidth < needed);
+    measure();
+    const resized = new ResizeObserver(measure);
+    resized.observe(element);
+    return () => resized.disconnect();
+  }, [columns]);
+  return isNarrow;
+}
+
 const isNothing = (cell: ComponentChildren) =>
   cell === null || cell === undefined || cell === false || cell === '' || cell === true;
 
@@ -98,8 +115,10 @@ export function Table<T>(props: {
 }) {
   const { caption, items, keyOf, hidden = false } = props;
   const columns = props.columns.filter(({ cell }) => !items.every((item) => isNothing(cell(item))));
+  const box = useRef<HTMLDivElement>(null);
+  const isNarrow = useIsNarrow(box, columns.length);
   return (
-    <div class={columns.length > manyColumns ? 'table many' : 'table'}>
+    <div ref={box} class={isNarrow ? 'table cards-of-rows' : 'table'}>
       <table>
         <caption class={hidden ? 'visually-hidden' : undefined}>{caption}</caption>
         <thead>

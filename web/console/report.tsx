@@ -72,6 +72,7 @@ function Content({ sale, overview, report }: { sale: SaleView; overview: SaleOve
       />
       <h2>{text.money}</h2>
       <Facts
+        wide
         facts={[
           { name: text.purchases, value: format.number(money.purchases) },
           { name: text.paid, value: amount(money.paidMinor) },

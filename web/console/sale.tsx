@@ -345,6 +345,7 @@ function CalledOff({ saleId }: { saleId: string }) {
     <section class="card" aria-labelledby="off-title">
       <h2 id="off-title">{off[refunds]}</h2>
       <Facts
+        wide
         facts={[
           { name: off.state, value: data.done ? off.done : off.runs },
           { name: off.left, value: format.number(reservations.allocated + reservations.waitlisted) },
