@@ -274,6 +274,11 @@ describe('a sale', () => {
     }
     const page = await consoleAt(`sales/${saleId}`, operator);
     await page.getByText('more than one may have 3').waitFor();
+    // In plain words, with the engine's own beside them.
+    for (const name of ['What customers see (mirror)', 'News to be published (outbox)', 'Work that waits (queues)'])
+      await page.getByText(name, { exact: true }).waitFor();
+    await page.getByRole('row', { name: /^Requests to be decided reservations/ }).waitFor();
+    await page.getByRole('term').filter({ hasText: 'Database mysql' }).waitFor();
     await expectFine(page);
     await link(page, 'Launch board').click();
     await page
@@ -302,6 +307,8 @@ describe('a sale', () => {
     const page = await consoleAt(`sales/${saleId}`, operator);
     await button(page, 'Call off …').click();
     await asked(page).getByText(`Call off “${name}” for good?`, { exact: false }).waitFor();
+    await asked(page).getByText('Reservations concerned: 1 holding units, 0 waiting.').waitFor();
+    await asked(page).getByText('Units sold: 0, at a price of €0.00 in all.').waitFor();
     await asked(page).getByRole('button', { name: 'Give back what is paid' }).click();
     await page.getByRole('heading', { name: 'Called off; what was paid is given back' }).waitFor();
     await page.getByText('all done').waitFor();
