@@ -65,6 +65,14 @@ export const broken = (page: Page): Promise<string[]> =>
         }
       }
     }
+    // What is drawn ends before the edges of its canvas, or it would be cut off there.
+    for (const canvas of document.querySelectorAll<HTMLCanvasElement>('.chart canvas')) {
+      const { width, height } = canvas;
+      const edges = [0, width - 1].map((x) => canvas.getContext('2d')?.getImageData(x, 0, 1, height).data ?? []);
+      if (edges.some((edge) => edge.some((value) => value > 0))) {
+        wrong.push(`cut off: ${canvas.closest('[aria-label]')?.getAttribute('aria-label')}`);
+      }
+    }
     return wrong;
   }, whole);
 

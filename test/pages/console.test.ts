@@ -10,7 +10,7 @@ import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import type { SaleView } from '#sale/sale.shapes.ts';
 import { closeBeds, password, runningBed } from '../support/running-bed.ts';
-import { expectFine, overflow } from './axe.ts';
+import { broken, expectFine, overflow } from './axe.ts';
 import { bothOpen, openShop, type Shop } from './shop.ts';
 
 const phone = { viewport: { width: 390, height: 844 } };
@@ -563,6 +563,7 @@ test('the report prints on paper of its own: no buttons, no wider than the sheet
   await page.setViewportSize({ width: 718, height: 1_047 });
   await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
   expect([await overflow(page), await button(page, 'Print, or save as PDF').isVisible()]).toEqual([0, false]);
+  await waitFor('the curves on paper', async () => (await broken(page)).length === 0, { timeoutMs: 10_000 });
   const [ground, ink] = await page.evaluate(() => {
     const { backgroundColor, color } = getComputedStyle(document.body);
     return [backgroundColor, color];

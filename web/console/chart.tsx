@@ -86,12 +86,18 @@ export function Chart({ title, times, curves, marks }: ChartProps) {
   );
 }
 
-/** As wide as the longest number on the axis. */
-function axisSize(plot: uPlot, labels: string[] | null): number {
-  plot.ctx.font = `${(plot.width < narrow ? 14 : 16) * devicePixelRatio}px system-ui, sans-serif`;
-  const widest = Math.max(0, ...(labels ?? []).map((label) => plot.ctx.measureText(label).width / devicePixelRatio));
-  return Math.max(48, Math.ceil(widest) + 20);
+/** The font of an axis in a chart of this width. */
+const fontOf = (width: number, scale = 1) => `${(width < narrow ? 14 : 16) * scale}px system-ui, sans-serif`;
+
+/** How wide a label of an axis is. */
+function widthOf(plot: uPlot, label: string): number {
+  plot.ctx.font = fontOf(plot.width, devicePixelRatio);
+  return plot.ctx.measureText(label).width / devicePixelRatio;
 }
+
+/** As wide as the longest number on the axis. */
+const axisSize = (plot: uPlot, labels: string[] | null) =>
+  Math.max(48, Math.ceil(Math.max(0, ...(labels ?? []).map((label) => widthOf(plot, label)))) + 20);
 
 const sizeFor = (width: number) => ({ width: Math.max(160, width), height: width < narrow ? 200 : 260 });
 
@@ -105,7 +111,7 @@ function optionsFor(
     stroke: () => colourOf('--soft'),
     grid: { stroke: () => colourOf('--line'), width: 1 },
     ticks: { stroke: () => colourOf('--line'), width: 1 },
-    font: `${width < narrow ? 14 : 16}px system-ui, sans-serif`,
+    font: fontOf(width),
   };
   // The short way to write an hour, in every language.
   const time = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;
@@ -115,7 +121,7 @@ function optionsFor(
     ...sizeFor(width),
     legend: { show: false },
     // Half of a time is written beyond the last line.
-    padding: [null, 32, null, null],
+    padding: [null, (plot) => Math.ceil(widthOf(plot, day.format(0)) / 2) + 4, null, null],
     cursor: { drag: { x: true, y: false } },
     scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.08)] } },
     series: [
