@@ -127,44 +127,46 @@ export function BoardPage({ sale }: { sale: SaleView }) {
           </div>
         ))}
       </dl>
-      <Chart
-        title={board.flow}
-        times={times}
-        marks={marks}
-        curves={[
-          curve(board.requestsCurve, '--curve-1', ({ requested }) => requested, true),
-          curve(board.decidedCurve, '--curve-2', ({ decided }) => decided),
-          curve(board.refused, '--curve-3', ({ refused }) => refused),
-        ]}
-      />
-      <Chart
-        title={board.stock}
-        times={times}
-        marks={marks}
-        curves={[
-          curve(board.free, '--curve-1', ({ available }) => available, true),
-          curve(board.sold, '--curve-4', ({ sold }) => sold),
-          curve(board.line, '--curve-2', ({ waiting }) => waiting),
-        ]}
-      />
-      <Chart
-        title={board.wait}
-        times={times}
-        marks={marks}
-        curves={[curve(board.age, '--curve-3', ({ age }) => age, true)]}
-      />
-      <Chart
-        title={words.console.inside.breakers}
-        times={times}
-        marks={marks}
-        curves={[curve(board.cutOff, '--curve-3', ({ cutOff }) => cutOff, true)]}
-      />
-      <Chart
-        title={board.soldFor(currency)}
-        times={times}
-        marks={marks}
-        curves={[curve(board.sold, '--curve-4', ({ sold }) => sold * price, true)]}
-      />
+      <div class="charts">
+        <Chart
+          title={board.flow}
+          times={times}
+          marks={marks}
+          curves={[
+            curve(board.requestsCurve, '--curve-1', ({ requested }) => requested, true),
+            curve(board.decidedCurve, '--curve-2', ({ decided }) => decided),
+            curve(board.refused, '--curve-3', ({ refused }) => refused),
+          ]}
+        />
+        <Chart
+          title={board.stock}
+          times={times}
+          marks={marks}
+          curves={[
+            curve(board.free, '--curve-1', ({ available }) => available, true),
+            curve(board.sold, '--curve-4', ({ sold }) => sold),
+            curve(board.line, '--curve-2', ({ waiting }) => waiting),
+          ]}
+        />
+        <Chart
+          title={board.wait}
+          times={times}
+          marks={marks}
+          curves={[curve(board.age, '--curve-3', ({ age }) => age, true)]}
+        />
+        <Chart
+          title={words.console.inside.breakers}
+          times={times}
+          marks={marks}
+          curves={[curve(board.cutOff, '--curve-3', ({ cutOff }) => cutOff, true)]}
+        />
+        <Chart
+          title={board.soldFor(currency)}
+          times={times}
+          marks={marks}
+          curves={[curve(board.sold, '--curve-4', ({ sold }) => sold * price, true)]}
+        />
+      </div>
       <p class="note">{board.soFar}</p>
     </section>
   );

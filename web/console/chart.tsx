@@ -29,6 +29,8 @@ export interface ChartProps {
 
 const colourOf = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const narrow = 34 * 16;
+/** The shortest time that is drawn, in seconds. */
+const leastSeconds = 10;
 /** How far apart two times on the axis are at least, in pixels. */
 const timeSpace = 100;
 /** What is drawn is counted: an axis is marked at whole numbers. */
@@ -86,6 +88,12 @@ export function Chart({ title, times, curves, marks }: ChartProps) {
   );
 }
 
+/** What is shown of time: never less than some seconds, or one moment alone would be drawn amid years. */
+function spanOf(from: number | null, to: number | null): [number | null, number | null] {
+  if (from === null || to === null) return [from, to];
+  return [from, Math.max(to, from + leastSeconds)];
+}
+
 /** The font of an axis in a chart of this width. */
 const fontOf = (width: number, scale = 1) => `${(width < narrow ? 14 : 16) * scale}px system-ui, sans-serif`;
 
@@ -123,7 +131,10 @@ function optionsFor(
     // Half of a time is written beyond the last line.
     padding: [null, (plot) => Math.ceil(widthOf(plot, day.format(0)) / 2) + 4, null, null],
     cursor: { drag: { x: true, y: false } },
-    scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.08)] } },
+    scales: {
+      x: { range: (_, from, to) => spanOf(from, to) },
+      y: { range: (_, __, most) => [0, Math.max(1, most * 1.08)] },
+    },
     series: [
       {},
       ...curves.map(({ name, colour, area }) => ({
