@@ -29,7 +29,7 @@ export interface ChartProps {
 
 const colourOf = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const narrow = 34 * 16;
-/** The shortest time that is drawn, in seconds. */
+/** How much time is drawn where nothing but one moment is known, in seconds. */
 const leastSeconds = 10;
 /** How far apart two times on the axis are at least, in pixels. */
 const timeSpace = 100;
@@ -88,10 +88,10 @@ export function Chart({ title, times, curves, marks }: ChartProps) {
   );
 }
 
-/** What is shown of time: never less than some seconds, or one moment alone would be drawn amid years. */
-function spanOf(from: number | null, to: number | null): [number | null, number | null] {
-  if (from === null || to === null) return [from, to];
-  return [from, Math.max(to, from + leastSeconds)];
+/** What is shown of time: some seconds of one moment alone, or it would be drawn amid years; else all, or what was chosen. */
+function spanOf({ data: [times] }: uPlot, from: number, to: number): [number, number] {
+  const [first, second] = times;
+  return first !== undefined && second === undefined ? [first, first + leastSeconds] : [from, to];
 }
 
 /** The font of an axis in a chart of this width. */
@@ -132,7 +132,7 @@ function optionsFor(
     padding: [null, (plot) => Math.ceil(widthOf(plot, day.format(0)) / 2) + 4, null, null],
     cursor: { drag: { x: true, y: false } },
     scales: {
-      x: { range: (_, from, to) => spanOf(from, to) },
+      x: { range: spanOf },
       y: { range: (_, __, most) => [0, Math.max(1, most * 1.08)] },
     },
     series: [
