@@ -8,8 +8,12 @@ export interface Format {
   time(iso: string): string;
   /** A point in time by which something is to be done: with the zone, and without the day if it is today. */
   deadline(iso: string): string;
-  /** A point in time with its day, and the zone; with the year if it is another one. */
+  /** A point in time with its day, the zone, and the year if it is not this one. */
   fullTime(iso: string): string;
+  /** A point in time with its day and year, and the zone: for what is kept. */
+  dated(iso: string): string;
+  /** From one point in time to another, with the day, the zone, and the year if it is not this one; what both share is said once. */
+  span(from: string, to: string): string;
   /** A time of today to the second. */
   clock(atMs: number): string;
   /** How long it is until a point in time, for where it stands alone: 1 d 02:03:04. */
@@ -36,12 +40,19 @@ export function formatFor(
   now: () => number,
   minorDigits: Readonly<Record<string, number>> = {},
 ): Format {
-  const plain = new Intl.NumberFormat(locale);
+  // A zero has no sign, whatever it was made of.
+  const plain = new Intl.NumberFormat(locale, { signDisplay: 'negative' });
   const plural = new Intl.PluralRules(locale);
   const today = new Intl.DateTimeFormat(locale, { timeStyle: 'short' });
   const exact = new Intl.DateTimeFormat(locale, { timeStyle: 'medium' });
   const short = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' });
   const zoned = { hour: 'numeric', minute: '2-digit', timeZoneName: 'short' } as const;
+  const full = { month: 'short', day: 'numeric', weekday: 'short', ...zoned } as const;
+  const inZone = new Intl.DateTimeFormat(locale, zoned);
+  const thisYear = new Intl.DateTimeFormat(locale, full);
+  const anyYear = new Intl.DateTimeFormat(locale, { year: 'numeric', ...full });
+  const yearOf = (time: number | string) => new Date(time).getFullYear();
+  const fitting = (...times: string[]) => (times.every((iso) => yearOf(iso) === yearOf(now())) ? thisYear : anyYear);
   const amounts = new Map<string, Intl.NumberFormat>();
 
   function amountIn(currency: string, digits: number): Intl.NumberFormat {
@@ -55,13 +66,6 @@ export function formatFor(
   }
 
   const isToday = (iso: string) => new Date(iso).toDateString() === new Date(now()).toDateString();
-  const inZone = (iso: string, parts: Intl.DateTimeFormatOptions) =>
-    new Date(iso).toLocaleString(locale, { ...parts, ...zoned });
-  const fullTime = (iso: string) => {
-    const isThisYear = new Date(iso).getFullYear() === new Date(now()).getFullYear();
-    const day = { month: 'short', day: 'numeric', weekday: 'short' } as const;
-    return inZone(iso, isThisYear ? day : { year: 'numeric', ...day });
-  };
   const secondsUntil = (iso: string) => Math.max(0, Math.ceil((Date.parse(iso) - now()) / 1_000));
   const inUnit = (unit: string, unitDisplay: 'short' | 'long', value: number) =>
     new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay }).format(value);
@@ -72,9 +76,15 @@ export function formatFor(
       const digits = minorDigits[currency] ?? 2;
       return amountIn(currency, digits).format(amountMinor / 10 ** digits);
     },
-    time: (iso) => (isToday(iso) ? today : short).format(new Date(iso)),
-    deadline: (iso) => (isToday(iso) ? inZone(iso, {}) : fullTime(iso)),
-    fullTime,
+    time(iso) {
+      // An hour stays with what says whether it is of the morning.
+      if (isToday(iso)) return today.format(new Date(iso)).replaceAll(' ', '\u00a0');
+      return short.format(new Date(iso));
+    },
+    deadline: (iso) => (isToday(iso) ? inZone : fitting(iso)).format(new Date(iso)),
+    fullTime: (iso) => fitting(iso).format(new Date(iso)),
+    dated: (iso) => anyYear.format(new Date(iso)),
+    span: (from, to) => fitting(from, to).formatRange(new Date(from), new Date(to)),
     clock: (atMs) => exact.format(atMs),
     left(iso) {
       let rest = secondsUntil(iso);

@@ -20,6 +20,9 @@ export type FoundReservation = Schemas['FoundReservation'];
 export type Health = Schemas['Health'];
 export type Imported = Schemas['Imported'];
 export type JobView = Schemas['SaleJob'];
+export type LabelChange = Schemas['LabelChange'];
+export type LabelKind = LabelView['kind'];
+export type LabelView = Schemas['Label'];
 /** A list of a sale, and what it is searched by. */
 export type ListName = operations['export-list']['parameters']['path']['list'];
 export type ListQuery = NonNullable<operations['export-list']['parameters']['query']>;

@@ -1,4 +1,6 @@
+import { routes } from '#functions/http/routes.ts';
 import { codes } from '#platform/kernel/errors.ts';
+import { isAtLeast } from '#platform/security/roles.ts';
 import { type ConsoleWords, loadConsoleWords } from './console/words.ts';
 import { formatFor } from './format.ts';
 import { chosenLocale, languages } from './words.ts';
@@ -48,6 +50,15 @@ describe('the words of the shop and of the console', () => {
     // Names of things are the same in both.
     const own = /Holdfast|ada@example\.com|UTC|JPEG|PNG|WebP/g;
     expect(textsOf(words.ko).filter(([, text]) => /[A-Za-z]{2,}/.test(text.replaceAll(own, '')))).toEqual([]);
+  });
+
+  test('every act that the trail can name has its words, and nothing else', () => {
+    const acts = Object.values(routes)
+      .filter(({ auth }) => auth !== 'none' && auth !== 'optional' && isAtLeast(auth, 'operator'))
+      .filter(({ method, path }) => method !== 'GET' || /\/export/.test(path))
+      .map(({ method, path }) => `${method} ${path}`);
+    for (const language of languages)
+      expect(Object.keys(words[language].console.acts.did).sort()).toEqual([...acts, 'npm run admin'].sort());
   });
 
   test('every problem of the API has its words', () => {
@@ -105,6 +116,21 @@ describe('formats', () => {
       [true, false],
       [true, true],
     ]);
+  });
+
+  test('a zero has no sign', () => {
+    expect([format('en').number(-0), format('ko').number(-0), format('en').number(-3)]).toEqual(['0', '0', '-3']);
+  });
+
+  test('a time names its year unless it is this one, and what is kept always does; a span says once what both ends share', () => {
+    const { fullTime, dated, span } = format('en');
+    expect(fullTime('2030-06-01T12:00:00Z')).not.toContain('2030');
+    expect([fullTime('2031-06-01T12:00:00Z'), dated('2030-06-01T12:00:00Z')]).toEqual([
+      expect.stringContaining('2031'),
+      expect.stringContaining('2030'),
+    ]);
+    expect(span('2030-06-01T12:00:00Z', '2030-06-01T13:00:00Z').match(/Jun/g)).toHaveLength(1);
+    expect(span('2030-12-31T12:00:00Z', '2031-01-02T13:00:00Z')).toContain('2031');
   });
 
   test('lengths of time are in whole units', () => {

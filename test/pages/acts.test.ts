@@ -213,6 +213,43 @@ describe('a sale', () => {
     };
   }
 
+  test('has a reference and facts of the shop’s own, which are read, corrected and changed', async () => {
+    const { sale, answers } = kept({});
+    const label = {
+      kind: 'sale',
+      subjectId: sale.saleId,
+      reference: 'launch-1',
+      metadata: { channel: 'app', old: 'x' },
+    };
+    const path = `/ops/labels/sale/${sale.saleId}`;
+    const { page, sent } = await consoleAt(`sales/${sale.saleId}`, {
+      ...answers,
+      'GET /ops/labels': (_, query) =>
+        good({ items: query.get('subjectId') === sale.saleId ? [{ ...label, updatedAt: now }] : [], nextCursor: null }),
+      [`PATCH ${path}`]: () =>
+        sent.length > 1 ? good({ ...label, updatedAt: now }) : { status: 409, code: 'reference_taken' },
+    });
+    await button(page, 'Notes …').click();
+    await expect(asked(page).getByLabel('Reference of the shop').inputValue()).resolves.toBe('launch-1');
+    const facts = asked(page).getByLabel('Facts of your own');
+    expect(await facts.inputValue()).toBe('channel: app\nold: x');
+    await facts.fill('no fact');
+    await yes(page, 'Save');
+    await asked(page).getByText('Write each line as a name, a colon and a value.', { exact: false }).waitFor();
+    await expectFine(page);
+    await facts.fill('channel: app\ncampaign: winter: two');
+    await asked(page).getByLabel('Reference of the shop').fill('launch-2');
+    await yes(page, 'Save');
+    await asked(page).getByText('Another one has this reference.').waitFor();
+    await yes(page, 'Save');
+    await page.getByText('Saved.').waitFor();
+    const body = { reference: 'launch-2', metadata: { old: null, campaign: 'winter: two' } };
+    expect(sent).toEqual([
+      [`PATCH ${path}`, body],
+      [`PATCH ${path}`, body],
+    ]);
+  }, 40_000);
+
   test('is published at a time, found by its link alone, given another code, and shown to everybody', async () => {
     const { sale, answers } = kept({ publishAt: null, phase: 'scheduled' });
     const { page, sent } = await consoleAt(`sales/${sale.saleId}`, answers);

@@ -37,13 +37,55 @@ export async function findings(page: Page, rules?: readonly string[]): Promise<s
   return found;
 }
 
+/** What is labels and numbers: not a word of it is broken over lines, and nothing of it is cut off. */
+const whole = 'button, .button, .badge, .tabs a, th, dt, legend, .count dd, .tile dd, .fact dd, td.number';
+
+/** What of a page is broken or cut off, a line for each. Names, codes and addresses may be broken anywhere. */
+export const broken = (page: Page): Promise<string[]> =>
+  page.evaluate((selector) => {
+    const wrong: string[] = [];
+    const range = document.createRange();
+    for (const element of document.querySelectorAll<HTMLElement>(selector)) {
+      if (!element.checkVisibility() || element.closest('.visually-hidden, .skip')) continue;
+      const isBox = element.matches('button, .button, .badge, dd');
+      const room = element.closest('.table, .card, dialog, main, body')?.getBoundingClientRect().right ?? 0;
+      const isBeyond = element.getBoundingClientRect().right > room + 1;
+      if (isBox && (isBeyond || element.scrollWidth > element.clientWidth + 1)) {
+        wrong.push(`cut off: ${element.textContent}`);
+      }
+      const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+      for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+        if (node.parentElement?.closest('bdi, code, .visually-hidden')) continue;
+        // A line may end between words, and beside what parts them.
+        for (const { index, 0: word } of (node.textContent ?? '').matchAll(/[^\s()/,·–-]+/g)) {
+          range.setStart(node, index);
+          range.setEnd(node, index + word.length);
+          const lines = new Set([...range.getClientRects()].map(({ top }) => Math.round(top)));
+          if (lines.size > 1) wrong.push(`broken: ${word} in ${element.textContent}`);
+        }
+      }
+    }
+    // What is drawn ends before the edges of its canvas, or it would be cut off there.
+    for (const canvas of document.querySelectorAll<HTMLCanvasElement>('.chart canvas')) {
+      const { width, height } = canvas;
+      const edges = [0, width - 1].map((x) => canvas.getContext('2d')?.getImageData(x, 0, 1, height).data ?? []);
+      if (edges.some((edge) => edge.some((value) => value > 0))) {
+        wrong.push(`cut off: ${canvas.closest('[aria-label]')?.getAttribute('aria-label')}`);
+      }
+    }
+    return wrong;
+  }, whole);
+
 /** By how much a page is wider than its window. */
 export const overflow = (page: Page): Promise<number> =>
   page.evaluate(() => Math.max(0, document.documentElement.scrollWidth - innerWidth));
 
-/** Expects that axe finds nothing, in the light and in the dark, that nothing is wider than the window, and one heading. */
+/**
+ * Expects that axe finds nothing, in the light and in the dark, that nothing is wider than the window, no label or number broken
+ * or cut off, and one heading.
+ */
 export async function expectFine(page: Page): Promise<void> {
-  expect([await overflow(page), await page.locator('h1').count()]).toEqual([0, 1]);
+  expect([await overflow(page), await page.locator('h1').count(), await broken(page)]).toEqual([0, 1, []]);
   for (const [colorScheme, rules] of [['dark', ofColours], ['light']] as const) {
     await page.emulateMedia({ colorScheme });
     expect([colorScheme, await findings(page, rules)]).toEqual([colorScheme, []]);

@@ -10,7 +10,7 @@ import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import type { SaleView } from '#sale/sale.shapes.ts';
 import { closeBeds, password, runningBed } from '../support/running-bed.ts';
-import { expectFine, overflow } from './axe.ts';
+import { broken, expectFine, overflow } from './axe.ts';
 import { bothOpen, openShop, type Shop } from './shop.ts';
 
 const phone = { viewport: { width: 390, height: 844 } };
@@ -265,7 +265,8 @@ describe('a sale', () => {
   }, 60_000);
 
   test('says what was refused at the gate; its board and its report draw what happened', async () => {
-    const { saleId, name } = await shop.sale({ times: bothOpen });
+    // Purchase opens while somebody looks: the curves are marked there.
+    const { saleId, name } = await shop.sale({ times: [-5, 3_600, 3, 7_200] });
     const { token } = await reserved(saleId, 2);
     for (let n = 0; n < 3; n++) {
       const refused = { token, key: `too-many-${n}-${saleId}`, body: { quantity: 4 } };
@@ -273,12 +274,22 @@ describe('a sale', () => {
     }
     const page = await consoleAt(`sales/${saleId}`, operator);
     await page.getByText('more than one may have 3').waitFor();
+    // In plain words, with the engine's own beside them.
+    for (const name of ['What customers see (mirror)', 'News to be published (outbox)', 'Work that waits (queues)'])
+      await page.getByText(name, { exact: true }).waitFor();
+    await page.getByRole('row', { name: /^Requests to be decided reservations/ }).waitFor();
+    await page.getByRole('term').filter({ hasText: 'Database mysql' }).waitFor();
     await expectFine(page);
     await link(page, 'Launch board').click();
     await page
       .getByRole('img', { name: /^Requests and decisions: requested 1, decided 1, Refused at the gate 3/ })
       .waitFor();
     await page.getByRole('img', { name: 'Price of what is sold, EUR: Sold 0' }).waitFor();
+    await page.getByRole('img', { name: /^Stock and line: Free 8, Sold 0, In line 0; .*buy \d\d:\d\d:\d\d/ }).waitFor();
+    await page.getByRole('img', { name: /^Age of the oldest request, seconds: Oldest in the queue \d/ }).waitFor();
+    // To be read from two metres: a letter of a hundredth of that.
+    const value = page.locator('.tile dd').first();
+    expect(Number.parseFloat(await value.evaluate((dd) => getComputedStyle(dd).fontSize))).toBeGreaterThan(36);
     await page.getByRole('img', { name: 'Connections to other parts (breakers): Cut off 0' }).waitFor();
     await page.locator('.tile').filter({ hasText: 'Refused at the gate' }).getByText('3', { exact: true }).waitFor();
     await expectFine(page);
@@ -296,6 +307,8 @@ describe('a sale', () => {
     const page = await consoleAt(`sales/${saleId}`, operator);
     await button(page, 'Call off …').click();
     await asked(page).getByText(`Call off “${name}” for good?`, { exact: false }).waitFor();
+    await asked(page).getByText('Reservations concerned: 1 holding units, 0 waiting.').waitFor();
+    await asked(page).getByText('Units sold: 0, at a price of €0.00 in all.').waitFor();
     await asked(page).getByRole('button', { name: 'Give back what is paid' }).click();
     await page.getByRole('heading', { name: 'Called off; what was paid is given back' }).waitFor();
     await page.getByText('all done').waitFor();
@@ -550,6 +563,7 @@ test('the report prints on paper of its own: no buttons, no wider than the sheet
   await page.setViewportSize({ width: 718, height: 1_047 });
   await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
   expect([await overflow(page), await button(page, 'Print, or save as PDF').isVisible()]).toEqual([0, false]);
+  await waitFor('the curves on paper', async () => (await broken(page)).length === 0, { timeoutMs: 10_000 });
   const [ground, ink] = await page.evaluate(() => {
     const { backgroundColor, color } = getComputedStyle(document.body);
     return [backgroundColor, color];

@@ -79,7 +79,7 @@ async function takeSeries(
     { timeoutMs: signUpMs },
   );
   if (!watched) return [];
-  const page = await shop.buyer({ viewport: { width: 1_280, height: 1_120 } });
+  const page = await shop.buyer({ viewport: { width: 1_280, height: 1_560 } });
   await page.addInitScript((kept) => localStorage.setItem('holdfast.session', kept), JSON.stringify(tokens));
   await page.goto(`${shop.url}/console.html#/sales/${watched.saleId}/board`);
   await page.locator('.chart canvas').first().waitFor();

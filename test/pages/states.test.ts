@@ -4,7 +4,7 @@
  */
 import type { Page } from 'playwright-core';
 import type { Role } from '#platform/security/roles.ts';
-import { findings, overflow } from './axe.ts';
+import { broken, findings, overflow } from './axe.ts';
 import { type Answer, emptyPage, good, type Pretended, pretend } from './pretend.ts';
 import { overviewOf, productOf, reportOf, saleOf } from './pretended-sales.ts';
 
@@ -132,6 +132,7 @@ async function wrongWith(page: Page): Promise<string[]> {
   return [
     ...(tooWide > 0 ? [`${tooWide} pixels too wide`] : []),
     ...(headings === 1 ? [] : [`${headings} headings`]),
+    ...(await broken(page)),
     ...(await findings(page)),
   ];
 }

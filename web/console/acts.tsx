@@ -1,9 +1,21 @@
 /** What operators did: all of it, or what concerns one thing. */
 import { useState } from 'preact/hooks';
 import { dataOf } from '#client/http.ts';
-import { Act } from '../parts.tsx';
+import { Act, Name } from '../parts.tsx';
 import type { ActsQuery } from '../types.ts';
-import { Failed, Form, ListEnd, Submit, Table, TextField, Title, useConsole, Waiting } from './parts.tsx';
+import {
+  Engine,
+  Failed,
+  Form,
+  ListEnd,
+  nameIn,
+  Submit,
+  Table,
+  TextField,
+  Title,
+  useConsole,
+  Waiting,
+} from './parts.tsx';
 import { usePages } from './reads.ts';
 
 export function ActsPage() {
@@ -71,6 +83,15 @@ function List({ query }: { query: ActsQuery }) {
     return <Failed text={store.problemText(pages.problem)} onRetry={() => void pages.again()} />;
   }
   const id = (value: string | null) => value !== null && <code class="soft">{value}</code>;
+  const about = (value: string | null) => {
+    const sale = store.sales.get(value ?? '');
+    if (!sale) return id(value);
+    return (
+      <a href={`#/sales/${sale.saleId}`}>
+        <Name>{sale.name}</Name>
+      </a>
+    );
+  };
   return (
     <>
       {pages.items.length === 0 ? (
@@ -83,8 +104,8 @@ function List({ query }: { query: ActsQuery }) {
           keyOf={({ actId }) => actId}
           columns={[
             { name: acts.when, cell: ({ at }) => format.time(at) },
-            { name: acts.what, cell: ({ act }) => <code>{act}</code> },
-            { name: acts.about, cell: ({ subjectId }) => id(subjectId) },
+            { name: acts.what, cell: ({ act }) => <Engine name={act} plain={nameIn(acts.did, act)} /> },
+            { name: acts.about, cell: ({ subjectId }) => about(subjectId) },
             { name: acts.who, cell: ({ operatorId }) => (operatorId === null ? acts.command : id(operatorId)) },
             {
               name: acts.details,

@@ -11,6 +11,7 @@ import { ProductsPage } from './products.tsx';
 import { SalesPage } from './sales.tsx';
 import type { Console } from './store.ts';
 import { StoryPage } from './story.tsx';
+import { offsetName } from './times.ts';
 import { WebhooksPage } from './webhooks.tsx';
 
 export function App({ store }: { store: Console }) {
@@ -101,6 +102,9 @@ function Areas() {
       </nav>
       {!store.may('operator') && <p class="note">{words.console.role.only}</p>}
       {first === 'customers' ? <StoryPage customerId={path[1] ?? ''} /> : <AreaPage area={area} />}
+      <p class="soft small zone">
+        {words.console.time.ofAll(words.console.time.zone(store.zone, offsetName(store.now(), store.zone)))}
+      </p>
     </>
   );
 }

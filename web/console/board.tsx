@@ -6,7 +6,7 @@ import type { SaleOverview, SaleView } from '../types.ts';
 import { Chart } from './chart.tsx';
 import { rateOf, type Sample, sampleOf, samplesOf, withSample } from './curves.ts';
 import { refusedOf } from './inside.tsx';
-import { Failed, Title, useConsole, Waiting } from './parts.tsx';
+import { Engine, Failed, nameIn, Title, useConsole, usePartName, Waiting } from './parts.tsx';
 import { lookMs, useOverview, useReport } from './reads.ts';
 import { pauseSale } from './sale-acts.ts';
 import { PhaseBadge } from './sales.tsx';
@@ -20,7 +20,7 @@ export function useMarks(sale: SaleView) {
 }
 
 /** A value with more letters is written smaller, so that it is one line. */
-const longValue = 7;
+const sizeOf = ({ length }: string) => (length > 12 ? 'long longer' : length > 7 ? 'long' : undefined);
 
 /** How often the sale's own record is read again; it goes over all of its reservations. */
 const recordMs = 30_000;
@@ -34,6 +34,7 @@ export function BoardPage({ sale }: { sale: SaleView }) {
   const record = useReport(saleId, recordMs);
   const [seen, setSeen] = useState<readonly Sample[]>([]);
   const page = useRef<HTMLElement>(null);
+  const partName = usePartName();
   const marks = useMarks(sale);
   const { data } = overview;
   useEffect(() => {
@@ -53,7 +54,7 @@ export function BoardPage({ sale }: { sale: SaleView }) {
   const samples = [...before, ...seen];
   const latest = samples.at(-1);
   const boundary = boundaryOf(sale, store.now());
-  const troubles = troublesOf(data, words);
+  const troubles = troublesOf(data, words, partName);
   const tiles: [string, string, string?][] = [
     [
       board.requests,
@@ -102,9 +103,14 @@ export function BoardPage({ sale }: { sale: SaleView }) {
           : troubles.length > 0
             ? [
                 board.trouble,
-                ...troubles.map(({ name, what }) => (
+                ...troubles.map(({ name, plain, what }) => (
                   <span key={`${name} ${what}`} class="trouble">
-                    {name && <code>{name}</code>} {what}
+                    {name && (
+                      <>
+                        <Engine name={name} plain={plain ?? name} />:{' '}
+                      </>
+                    )}
+                    {what}
                   </span>
                 )),
               ]
@@ -114,51 +120,53 @@ export function BoardPage({ sale }: { sale: SaleView }) {
         {tiles.map(([name, value, hint]) => (
           <div key={name} class="tile">
             <dt>{name}</dt>
-            <dd class={value.length > longValue ? 'long' : undefined}>
+            <dd class={sizeOf(value)}>
               {value}
               {hint && <span class="hint">{hint}</span>}
             </dd>
           </div>
         ))}
       </dl>
-      <Chart
-        title={board.flow}
-        times={times}
-        marks={marks}
-        curves={[
-          curve(board.requestsCurve, '--curve-1', ({ requested }) => requested, true),
-          curve(board.decidedCurve, '--curve-2', ({ decided }) => decided),
-          curve(board.refused, '--curve-3', ({ refused }) => refused),
-        ]}
-      />
-      <Chart
-        title={board.stock}
-        times={times}
-        marks={marks}
-        curves={[
-          curve(board.free, '--curve-1', ({ available }) => available, true),
-          curve(board.sold, '--curve-4', ({ sold }) => sold),
-          curve(board.line, '--curve-2', ({ waiting }) => waiting),
-        ]}
-      />
-      <Chart
-        title={board.wait}
-        times={times}
-        marks={marks}
-        curves={[curve(board.age, '--curve-3', ({ age }) => age, true)]}
-      />
-      <Chart
-        title={words.console.inside.breakers}
-        times={times}
-        marks={marks}
-        curves={[curve(board.cutOff, '--curve-3', ({ cutOff }) => cutOff, true)]}
-      />
-      <Chart
-        title={board.soldFor(currency)}
-        times={times}
-        marks={marks}
-        curves={[curve(board.sold, '--curve-4', ({ sold }) => sold * price, true)]}
-      />
+      <div class="charts">
+        <Chart
+          title={board.flow}
+          times={times}
+          marks={marks}
+          curves={[
+            curve(board.requestsCurve, '--curve-1', ({ requested }) => requested, true),
+            curve(board.decidedCurve, '--curve-2', ({ decided }) => decided),
+            curve(board.refused, '--curve-3', ({ refused }) => refused),
+          ]}
+        />
+        <Chart
+          title={board.stock}
+          times={times}
+          marks={marks}
+          curves={[
+            curve(board.free, '--curve-1', ({ available }) => available, true),
+            curve(board.sold, '--curve-4', ({ sold }) => sold),
+            curve(board.line, '--curve-2', ({ waiting }) => waiting),
+          ]}
+        />
+        <Chart
+          title={board.wait}
+          times={times}
+          marks={marks}
+          curves={[curve(board.age, '--curve-3', ({ age }) => age, true)]}
+        />
+        <Chart
+          title={words.console.inside.breakers}
+          times={times}
+          marks={marks}
+          curves={[curve(board.cutOff, '--curve-3', ({ cutOff }) => cutOff, true)]}
+        />
+        <Chart
+          title={board.soldFor(currency)}
+          times={times}
+          marks={marks}
+          curves={[curve(board.sold, '--curve-4', ({ sold }) => sold * price, true)]}
+        />
+      </div>
       <p class="note">{board.soFar}</p>
     </section>
   );
@@ -183,19 +191,20 @@ function Head({ sale }: { sale: SaleView }) {
   );
 }
 
-/** What does not work: the engine's name of it, if it has one, and what that means. */
+/** What does not work: the engine's name of it, if it has one, the same in plain words, and what that means. */
 function troublesOf(
   { breakers, queues, mirror }: SaleOverview,
   words: ReturnType<typeof useConsole>['words'],
-): { name?: string; what: string }[] {
+  partName: (name: string) => string,
+): { name?: string; plain?: string; what: string }[] {
   const { inside } = words.console;
   return [
     ...Object.entries(breakers)
       .filter(([, state]) => state !== 'closed')
-      .map(([name, state]) => ({ name, what: inside.breaker[state] })),
+      .map(([name, state]) => ({ name, plain: partName(name), what: inside.breaker[state] })),
     ...(mirror ? [] : [{ what: inside.copyGone }]),
     ...Object.entries(queues)
       .filter(([, { deadLetters }]) => deadLetters > 0)
-      .map(([name]) => ({ name, what: inside.dead })),
+      .map(([name]) => ({ name, plain: nameIn(inside.queueNames, name), what: inside.dead })),
   ];
 }

@@ -1,6 +1,7 @@
 /** Curves over time, with marks where the sale's periods begin and end. Drawn by uPlot; what they say is also said in words. */
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
+import { timeTicks } from './curves.ts';
 import { useConsole } from './parts.tsx';
 
 export interface Curve {
@@ -28,6 +29,13 @@ export interface ChartProps {
 
 const colourOf = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const narrow = 34 * 16;
+/** How much time is drawn where nothing but one moment is known, in seconds. */
+const leastSeconds = 10;
+/** How far apart two times on the axis are at least, in pixels. */
+const timeSpace = 100;
+/** What is drawn is counted: an axis is marked at whole numbers. */
+const wholeSteps = [1, 2, 5].flatMap((digit) => Array.from({ length: 13 }, (_, zeros) => digit * 10 ** zeros));
+wholeSteps.sort((one, other) => one - other);
 
 export function Chart({ title, times, curves, marks }: ChartProps) {
   const { format, locale } = useConsole();
@@ -60,6 +68,9 @@ export function Chart({ title, times, curves, marks }: ChartProps) {
   });
 
   const latest = curves.map(({ name, values }) => `${name} ${format.number(values.at(-1) ?? 0)}`).join(', ');
+  const [from = 0, to = 0] = [times[0], times.at(-1)];
+  const marked = marks.filter(({ at }) => at >= from && at <= to);
+  const boundaries = marked.map(({ label, at }) => `; ${label} ${format.clock(at * 1_000)}`).join('');
   return (
     <figure class="chart">
       <figcaption>
@@ -72,10 +83,29 @@ export function Chart({ title, times, curves, marks }: ChartProps) {
           ))}
         </span>
       </figcaption>
-      <div ref={box} role="img" aria-label={`${title}: ${latest}`} />
+      <div ref={box} role="img" aria-label={`${title}: ${latest}${boundaries}`} />
     </figure>
   );
 }
+
+/** What is shown of time: some seconds of one moment alone, or it would be drawn amid years; else all, or what was chosen. */
+function spanOf({ data: [times] }: uPlot, from: number, to: number): [number, number] {
+  const [first, second] = times;
+  return first !== undefined && second === undefined ? [first, first + leastSeconds] : [from, to];
+}
+
+/** The font of an axis in a chart of this width. */
+const fontOf = (width: number, scale = 1) => `${(width < narrow ? 14 : 16) * scale}px system-ui, sans-serif`;
+
+/** How wide a label of an axis is. */
+function widthOf(plot: uPlot, label: string): number {
+  plot.ctx.font = fontOf(plot.width, devicePixelRatio);
+  return plot.ctx.measureText(label).width / devicePixelRatio;
+}
+
+/** As wide as the longest number on the axis. */
+const axisSize = (plot: uPlot, labels: string[] | null) =>
+  Math.max(48, Math.ceil(Math.max(0, ...(labels ?? []).map((label) => widthOf(plot, label)))) + 20);
 
 const sizeFor = (width: number) => ({ width: Math.max(160, width), height: width < narrow ? 200 : 260 });
 
@@ -89,17 +119,22 @@ function optionsFor(
     stroke: () => colourOf('--soft'),
     grid: { stroke: () => colourOf('--line'), width: 1 },
     ticks: { stroke: () => colourOf('--line'), width: 1 },
-    font: '14px system-ui, sans-serif',
+    font: fontOf(width),
   };
-  const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-  const day = new Intl.DateTimeFormat(locale, { month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+  // The short way to write an hour, in every language.
+  const time = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;
+  const clock = new Intl.DateTimeFormat(locale, { ...time, second: '2-digit' });
+  const day = new Intl.DateTimeFormat(locale, { ...time, month: 'numeric', day: 'numeric' });
   return {
     ...sizeFor(width),
     legend: { show: false },
     // Half of a time is written beyond the last line.
-    padding: [null, 32, null, null],
+    padding: [null, (plot) => Math.ceil(widthOf(plot, day.format(0)) / 2) + 4, null, null],
     cursor: { drag: { x: true, y: false } },
-    scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.08)] } },
+    scales: {
+      x: { range: spanOf },
+      y: { range: (_, __, most) => [0, Math.max(1, most * 1.08)] },
+    },
     series: [
       {},
       ...curves.map(({ name, colour, area }) => ({
@@ -111,13 +146,21 @@ function optionsFor(
     axes: [
       {
         ...axis,
-        space: 110,
-        values: (_, ticks) => {
-          const isLong = (ticks.at(-1) ?? 0) - (ticks[0] ?? 0) > 86_400;
+        splits: ({ bbox }, _, from, to) => {
+          const most = Math.max(2, Math.floor(bbox.width / devicePixelRatio / timeSpace));
+          return timeTicks(from, to, most, -60 * new Date(from * 1_000).getTimezoneOffset());
+        },
+        values: ({ scales: { x } }, ticks) => {
+          const isLong = (x?.max ?? 0) - (x?.min ?? 0) > 86_400;
           return ticks.map((second) => (isLong ? day : clock).format(second * 1_000));
         },
       },
-      { ...axis, size: 64, values: (_, ticks) => ticks.map((value) => shown.current.format.number(value)) },
+      {
+        ...axis,
+        size: axisSize,
+        incrs: wholeSteps,
+        values: (_, ticks) => ticks.map((value) => shown.current.format.number(value)),
+      },
     ],
     hooks: { draw: [(drawn) => drawMarks(drawn, shown.current.marks)] },
   };

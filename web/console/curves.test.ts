@@ -1,5 +1,5 @@
 import type { SaleOverview } from '../types.ts';
-import { rateOf, type Sample, sampleOf, samplesOf, withSample } from './curves.ts';
+import { rateOf, type Sample, sampleOf, samplesOf, timeTicks, withSample } from './curves.ts';
 
 const begin = Date.parse('2030-05-01T18:00:00Z');
 const point = (step: number, more: object = {}) => ({
@@ -61,4 +61,25 @@ test('a rate is of the last seconds, and never below nothing', () => {
   expect(rateOf([])).toBe(0);
   expect(rateOf([sample(0, 0), sample(20, 100), sample(30, 200)])).toBe(10);
   expect(rateOf([sample(0, 50), sample(2, 0)])).toBe(0);
+});
+
+describe('the times of an axis', () => {
+  test('are at full steps of the clock that is read', () => {
+    expect(timeTicks(1_001, 1_060, 4, 0)).toEqual([1_005, 1_020, 1_035, 1_050]);
+    // India is half an hour beside the full hours of UTC.
+    expect(timeTicks(0, 7_199, 2, 19_800)).toEqual([1_800, 5_400]);
+    expect(timeTicks(0, 3 * 86_400, 5, 32_400)).toEqual([54_000, 140_400, 226_800]);
+  });
+
+  test('are never fewer than two, however little room there is, and never too many', () => {
+    for (let length = 1; length < 400 * 86_400; length = Math.ceil(length * 1.7)) {
+      for (const most of [2, 3, 7]) {
+        const ticks = timeTicks(1_234_567, 1_234_567 + length, most, 32_400);
+        expect([length, most, ticks.length >= 2 && ticks.length <= most]).toEqual([length, most, true]);
+        expect([ticks[0] ?? 0, ticks.at(-1) ?? 0].every((at) => at >= 1_234_567 && at <= 1_234_567 + length)).toBe(
+          true,
+        );
+      }
+    }
+  });
 });

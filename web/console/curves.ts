@@ -72,6 +72,25 @@ const empty = (at: number, allotment: number): Sample => ({
   cutOff: null,
 });
 
+/** The steps between times on an axis that people think in, in seconds. */
+const timeSteps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400];
+
+/**
+ * The times at which an axis is marked, in seconds: at most `most`, even, and at full steps of the reader's clock, which is
+ * `aheadSeconds` ahead of UTC. Never fewer than two, or nobody could tell how long it is: the ends then.
+ */
+export function timeTicks(from: number, to: number, most: number, aheadSeconds: number): number[] {
+  const length = to - from;
+  const ticksOf = (step: number) => {
+    const first = Math.ceil((from + aheadSeconds) / step) * step - aheadSeconds;
+    return Array.from({ length: Math.max(0, Math.floor((to - first) / step) + 1) }, (_, n) => first + n * step);
+  };
+  const steps = length > 86_400 * most ? [Math.ceil(length / most / 86_400) * 86_400] : timeSteps;
+  const fitting = steps.filter((step) => length / step <= most + 1).map(ticksOf);
+  const ticks = fitting.find((some) => some.length <= most) ?? [];
+  return ticks.length >= 2 ? ticks : [from, to];
+}
+
 /** How many requests came in each second lately, from the latest samples. */
 export function rateOf(samples: readonly Sample[], overSeconds = 10): number {
   const last = samples.at(-1);

@@ -5,7 +5,7 @@ import { Problem } from '#client/problem.ts';
 import { Act, Badge } from '../parts.tsx';
 import type { Health, Reconciliations } from '../types.ts';
 import { Breakers } from './inside.tsx';
-import { Failed, Table, Title, useConsole, Waiting } from './parts.tsx';
+import { Engine, Failed, nameIn, Table, Title, useConsole, usePartName, Waiting } from './parts.tsx';
 import { lookMs, useRead } from './reads.ts';
 
 export function HealthPage() {
@@ -24,6 +24,7 @@ type Shown = Partial<Omit<Health, 'status'>> & { status: Health['status'] | 'dow
 function Parts() {
   const { api, words, format } = useConsole();
   const { health, inside } = words.console;
+  const partName = usePartName();
   const { data, problem, again } = useRead(
     'health',
     async (): Promise<Shown> => {
@@ -55,7 +56,8 @@ function Parts() {
             name: health.part,
             cell: ({ name, required }) => (
               <>
-                <code>{name}</code> {required && <span class="soft small">{health.required}</span>}
+                <Engine name={name} plain={partName(name)} />{' '}
+                {required && <span class="soft small">{health.required}</span>}
               </>
             ),
           },
@@ -103,6 +105,7 @@ function Dead() {
       store.say('good', health.sentBack(format.number(redriven), format.number(remaining)));
       await again();
     });
+  const queueName = (queue: string) => nameIn(words.console.inside.queueNames, queue);
   const full = data?.queues.filter(({ deadLetters }) => deadLetters > 0) ?? [];
   return (
     <section aria-labelledby="dead-title">
@@ -124,7 +127,7 @@ function Dead() {
         <>
           {full.map(({ queue, deadLetters }) => (
             <div key={queue} class="row">
-              <Badge kind="bad">{`${queue}: ${format.number(deadLetters)}`}</Badge>
+              <Badge kind="bad">{`${queueName(queue)}: ${format.number(deadLetters)}`}</Badge>
               {store.may('operator') && (
                 <Act
                   class="quiet slim"
@@ -148,7 +151,10 @@ function Dead() {
             items={data.items}
             keyOf={({ queue, messageId }) => `${queue} ${messageId}`}
             columns={[
-              { name: words.console.inside.queue, cell: ({ queue }) => <code>{queue}</code> },
+              {
+                name: words.console.inside.queue,
+                cell: ({ queue }) => <Engine name={queue} plain={queueName(queue)} />,
+              },
               { name: health.sent, cell: ({ sentAt }) => format.time(sentAt) },
               {
                 name: health.why,

@@ -1,6 +1,6 @@
 /** What goes on inside of a sale, in plain words, with the engine's own beside them. */
 import type { SaleOverview } from '../types.ts';
-import { Facts, Table, useConsole } from './parts.tsx';
+import { Engine, Facts, nameIn, Table, useConsole, usePartName } from './parts.tsx';
 
 /** How many requests the gate refused. */
 export const refusedOf = ({ gate }: Pick<SaleOverview, 'gate'>): number =>
@@ -59,7 +59,7 @@ export function Inside({ overview }: { overview: SaleOverview }) {
         items={Object.entries(queues)}
         keyOf={([name]) => name}
         columns={[
-          { name: inside.queue, cell: ([name]) => <code>{name}</code> },
+          { name: inside.queue, cell: ([name]) => <Engine name={name} plain={nameIn(inside.queueNames, name)} /> },
           { name: inside.waiting, numeric: true, cell: ([, queue]) => format.number(queue.waiting) },
           { name: inside.inFlight, numeric: true, cell: ([, queue]) => format.number(queue.inFlight) },
           { name: inside.delayed, numeric: true, cell: ([, queue]) => format.number(queue.delayed) },
@@ -87,10 +87,11 @@ export function Inside({ overview }: { overview: SaleOverview }) {
 /** Whether what everything needs can be reached. */
 export function Breakers({ breakers }: { breakers: SaleOverview['breakers'] }) {
   const { inside } = useConsole().words.console;
+  const partName = usePartName();
   return (
     <Facts
       facts={Object.entries(breakers).map(([name, state]) => ({
-        ...{ name, isCode: true },
+        ...{ name: partName(name), code: name },
         value: inside.breaker[state],
         warn: state !== 'closed',
       }))}

@@ -1,7 +1,7 @@
 /** Small pieces that every page of the console is made of. */
 import type { ComponentChildren } from 'preact';
 import { createContext } from 'preact';
-import { useContext, useState } from 'preact/hooks';
+import { useContext, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Act } from '../parts.tsx';
 import type { Console } from './store.ts';
 
@@ -50,8 +50,8 @@ export interface FactOf {
   readonly value: ComponentChildren;
   readonly warn?: boolean | undefined;
   readonly hint?: string | undefined;
-  /** The name is one of the engine's. */
-  readonly isCode?: boolean;
+  /** What the engine calls it. */
+  readonly code?: string;
 }
 
 /** Names with what they stand for. */
@@ -61,8 +61,8 @@ export function Facts({ facts, wide = false }: { facts: readonly (FactOf | undef
       {facts.map(
         (fact) =>
           fact && (
-            <div key={fact.name} class={fact.warn ? 'fact warn' : 'fact'}>
-              <dt>{fact.isCode ? <code>{fact.name}</code> : fact.name}</dt>
+            <div key={fact.code ?? fact.name} class={fact.warn ? 'fact warn' : 'fact'}>
+              <dt>{fact.code === undefined ? fact.name : <Engine name={fact.code} plain={fact.name} />}</dt>
               <dd>
                 {fact.value}
                 {fact.hint && <span class="hint">{fact.hint}</span>}
@@ -80,7 +80,32 @@ export interface Column<T> {
   readonly numeric?: boolean;
 }
 
-/** A table; on a phone each row is a card whose lines have the names of the columns. */
+/** How much room a column needs, in the page's own measure. */
+const roomOfColumn = 8;
+
+/** Whether a box is too narrow for this many columns. */
+function useIsNarrow(box: { current: HTMLElement | null }, columns: number): boolean {
+  const [isNarrow, setIsNarrow] = useState(false);
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return undefined;
+    const needed = columns * roomOfColumn * Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const measure = () => element.clientWidth > 0 && setIsNarrow(element.clientWidth < needed);
+    measure();
+    const resized = new ResizeObserver(measure);
+    resized.observe(element);
+    return () => resized.disconnect();
+  }, [columns]);
+  return isNarrow;
+}
+
+const isNothing = (cell: ComponentChildren) =>
+  cell === null || cell === undefined || cell === false || cell === '' || cell === true;
+
+/**
+ * A table; where there is not enough room for its columns, each row is a card whose lines have their names. A column in which
+ * nothing stands is left out.
+ */
 export function Table<T>(props: {
   caption: string;
   columns: readonly Column<T>[];
@@ -88,9 +113,12 @@ export function Table<T>(props: {
   keyOf: (item: T) => string;
   hidden?: boolean;
 }) {
-  const { caption, columns, items, keyOf, hidden = false } = props;
+  const { caption, items, keyOf, hidden = false } = props;
+  const columns = props.columns.filter(({ cell }) => !items.every((item) => isNothing(cell(item))));
+  const box = useRef<HTMLDivElement>(null);
+  const isNarrow = useIsNarrow(box, columns.length);
   return (
-    <div class="table">
+    <div ref={box} class={isNarrow ? 'table cards-of-rows' : 'table'}>
       <table>
         <caption class={hidden ? 'visually-hidden' : undefined}>{caption}</caption>
         <thead>
@@ -295,6 +323,45 @@ export function Tabs(props: { label: string; tabs: readonly (readonly [string, s
   );
 }
 
-/** What is the case of each of these, in one sentence. */
+/** What is the case of each of these, in one line. */
 export const lines = (...parts: readonly (string | undefined | false)[]): string =>
-  parts.filter((part) => typeof part === 'string' && part !== '').join(' ');
+  parts.filter((part) => typeof part === 'string' && part !== '').join(' · ');
+
+/** What something is called in a list of names; whatever has none there is called what it is. */
+export const nameIn = (names: object, key: string): string =>
+  Object.hasOwn(names, key) ? String(names[key as keyof typeof names]) : key;
+
+/** One of the engine's own parts or queues: in plain words, with its name beside them. */
+export function Engine({ name, plain }: { name: string; plain: string }) {
+  if (plain === name) return <code>{name}</code>;
+  return (
+    <>
+      {plain} <code class="soft">{name}</code>
+    </>
+  );
+}
+
+/** What a part of the engine is, in plain words: `redis`, `queue/mail`, `provider/2`, `payments:stripe`. */
+export function usePartName(): (name: string) => string {
+  const { parts, queueNames } = useWords().inside;
+  return (name) => {
+    const [kind = '', which = ''] = name.split(/[/:\s]/);
+    switch (kind) {
+      case 'queue':
+        return parts.queue(nameIn(queueNames, which));
+      case 'provider':
+        return parts.provider(which);
+      case 'mysql':
+      case 'redis':
+      case 'sqs':
+      case 'bus':
+      case 'eventbridge':
+      case 'websocket':
+      case 'payments':
+      case 'issuer':
+        return parts[kind];
+      default:
+        return name;
+    }
+  };
+}

@@ -5,7 +5,7 @@ import { dataOf } from '#client/http.ts';
 import { Act, Choices, Dialog } from '../parts.tsx';
 import type { DisputeView, FailedRefund } from '../types.ts';
 import { MoneyField, useAmount } from './fields.tsx';
-import { Failed, ListEnd, Table, Title, useConsole, Waiting } from './parts.tsx';
+import { Failed, ListEnd, nameIn, Table, Title, useConsole, Waiting } from './parts.tsx';
 import { type Pages, usePages } from './reads.ts';
 
 export function PaymentsPage() {
@@ -54,7 +54,7 @@ function Disputes() {
           keyOf={({ purchaseId, refund }) => `${purchaseId} ${refund}`}
           columns={[
             { name: payments.purchase, cell: ({ purchaseId }) => <code>{purchaseId}</code> },
-            { name: payments.reason, cell: ({ reason }) => <code>{reason.replaceAll('_', ' ')}</code> },
+            { name: payments.reason, cell: ({ reason }) => nameIn(payments.reasons, reason).replaceAll('_', ' ') },
             { name: payments.told, cell: told, numeric: true },
             { name: payments.ordered, cell: ({ ordered }) => format.money(ordered), numeric: true },
             { name: payments.since, cell: ({ toldAt }) => format.time(toldAt) },

@@ -5,11 +5,13 @@ import type { Api, PageQuery } from '../api.ts';
 import { Act, Badge, Choices, Dialog, Name } from '../parts.tsx';
 import type { FoundCustomer, FoundPurchase, FoundReservation, ListName, ListQuery, Page } from '../types.ts';
 import { TimeField } from './fields.tsx';
+import { LabelButton } from './labels.tsx';
 import {
   type Column,
   Failed,
   Form,
   ListEnd,
+  nameIn,
   SelectField,
   Submit,
   Table,
@@ -63,7 +65,7 @@ export function PeoplePage({ saleId }: { saleId: string }) {
   const [sent, setSent] = useState<{ list: ListName; query: ListQuery }>({ list: 'reservations', query: {} });
   const [marked, setMarked] = useState(false);
   const set = (change: Partial<Filters>) => setTyped({ ...typed, ...change });
-  const stateWords = typed.list === 'purchases' ? words.purchase.state : words.console.states;
+  const stateWords = typed.list === 'purchases' ? words.console.purchaseStates : words.console.states;
   const options = Object.entries(stateWords) as [NonNullable<ListQuery['state']>, string][];
   const query = queryOf(typed, zone);
   const problemOf = (value: TypedTime) => {
@@ -232,8 +234,7 @@ function useColumns(saleId: string, list: ListName, onGrant: (item: FoundReserva
       ...{ name, numeric },
       cell: (item) => (is(item) ? cell(item) : null),
     });
-  const reason = (code: string | null) =>
-    code !== null && Object.hasOwn(words.reasons, code) ? words.reasons[code as keyof typeof words.reasons] : code;
+  const reason = (code: string | null) => code !== null && nameIn(words.console.reasons, code);
   const actions: Column<Item> = {
     name: listWords.action,
     cell: (item) => (
@@ -246,6 +247,7 @@ function useColumns(saleId: string, list: ListName, onGrant: (item: FoundReserva
             {store.may('operator') ? people.refund : people.look}
           </a>
         )}
+        {isReservation(item) && <LabelButton kind="reservation" subjectId={item.reservationId} slim />}
         {isReservation(item) && item.state === 'waitlisted' && store.may('operator') && (
           <button type="button" class="quiet slim" onClick={() => onGrant(item)}>
             {people.grant}
@@ -273,7 +275,7 @@ function useColumns(saleId: string, list: ListName, onGrant: (item: FoundReserva
     const column = of(isPurchase);
     return [
       who,
-      column(people.state, ({ state }) => <Badge kind={state}>{words.purchase.state[state]}</Badge>),
+      column(people.state, ({ state }) => <Badge kind={state}>{words.console.purchaseStates[state]}</Badge>),
       column(people.units, ({ units }) => format.number(units), true),
       column(people.amount, ({ amountMinor, currency }) => format.money({ amountMinor, currency }), true),
       column(people.charge, ({ externalId }) => externalId && <code>{externalId}</code>),

@@ -4,13 +4,16 @@ import { dataOf } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
 import { Name } from '../parts.tsx';
 import type { Imported, NewProduct, Product, RowError } from '../types.ts';
+import { languageOf } from '../words.ts';
 import { typedAmount } from './amounts.ts';
 import { MoneyField, useAmount } from './fields.tsx';
+import { LabelButton } from './labels.tsx';
 import {
   Failed,
   Field,
   Form,
   ListEnd,
+  nameIn,
   SelectField,
   Submit,
   Table,
@@ -205,9 +208,12 @@ function ProductForm({ product }: { product?: Product }) {
       <Title>{product ? text.editTitle : text.createTitle}</Title>
       <Form class="form-grid" onSubmit={submit} label={product ? text.editTitle : text.createTitle}>
         {product ? (
-          <p class="wide">
-            {text.sku}: <code>{product.sku}</code>
-          </p>
+          <div class="row wide apart">
+            <p>
+              {text.sku}: <code>{product.sku}</code>
+            </p>
+            <LabelButton kind="product" subjectId={product.productId} slim />
+          </div>
         ) : (
           <TextField
             label={text.sku}
@@ -266,6 +272,10 @@ function ImportForm() {
   const [encoding, setEncoding] = useState<'utf-8' | 'cp949'>('utf-8');
   const [missing, setMissing] = useState(false);
   const [outcome, setOutcome] = useState<Outcome>();
+
+  /** The server's sentence says most, to whoever reads its language; a row as a whole has no column. */
+  const problemOf = ({ field, message }: RowError) =>
+    languageOf(store.locale) === 'en' ? message : nameIn(text.wrong, field === '' ? 'row' : field);
 
   function submit(): void {
     const file = input.current?.files?.[0];
@@ -337,8 +347,8 @@ function ImportForm() {
           keyOf={({ row, field, message }) => `${row} ${field} ${message}`}
           columns={[
             { name: text.row, cell: ({ row }) => format.number(row) },
-            { name: text.column, cell: ({ field }) => <code>{field}</code> },
-            { name: text.problem, cell: ({ message }) => <bdi lang="en">{message}</bdi> },
+            { name: text.column, cell: ({ field }) => field && <code>{field}</code> },
+            { name: text.problem, cell: problemOf },
           ]}
         />
       )}

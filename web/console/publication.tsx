@@ -55,6 +55,7 @@ export function Publication({ sale, overview }: { sale: SaleView; overview: Sale
     <section class="card" aria-labelledby="publication-title">
       <h2 id="publication-title">{text.title}</h2>
       <Facts
+        wide
         facts={[
           { name: text.state, value: since },
           { name: text.who, value: sale.requiresCode ? text.withCode : text.everybody },

@@ -4,6 +4,7 @@ import { dataOf } from '#client/http.ts';
 import { Badge, Name } from '../parts.tsx';
 import type { FoundPurchase, FoundReservation, RefundRequest } from '../types.ts';
 import { MoneyField, useAmount } from './fields.tsx';
+import { LabelButton } from './labels.tsx';
 import { Facts, Failed, Form, SelectField, Submit, Table, TextField, useConsole, Waiting, wholeOf } from './parts.tsx';
 import { lookMs, useRead } from './reads.ts';
 
@@ -83,7 +84,7 @@ export function PurchasePage({ saleId, purchaseId, customerId }: Props) {
       <section class="card" aria-labelledby="purchase-title">
         <div class="row apart">
           <h2 id="purchase-title">{text.title}</h2>
-          <Badge kind={purchase.state}>{words.purchase.state[purchase.state]}</Badge>
+          <Badge kind={purchase.state}>{words.console.purchaseStates[purchase.state]}</Badge>
         </div>
         <Facts
           wide
@@ -106,6 +107,7 @@ export function PurchasePage({ saleId, purchaseId, customerId }: Props) {
             { name: words.console.people.number, value: <code>{purchaseId}</code> },
           ]}
         />
+        <LabelButton kind="purchase" subjectId={purchaseId} />
         <h3>{text.refunds}</h3>
         {refunds.length === 0 ? (
           <p class="soft">{text.noRefunds}</p>

@@ -5,7 +5,7 @@ import type { SaleOverview, SaleReport, SaleView } from '../types.ts';
 import { useMarks } from './board.tsx';
 import { Chart } from './chart.tsx';
 import { refusedOf } from './inside.tsx';
-import { Facts, Failed, Table, Title, useConsole, Waiting } from './parts.tsx';
+import { Facts, Failed, nameIn, Table, Title, useConsole, Waiting } from './parts.tsx';
 import { useOverview, useReport } from './reads.ts';
 
 export function ReportPage({ sale }: { sale: SaleView }) {
@@ -31,7 +31,7 @@ export function ReportPage({ sale }: { sale: SaleView }) {
           {text.print}
         </button>
       </div>
-      <p class="soft">{text.made(format.fullTime(madeAt))}</p>
+      <p class="soft">{text.made(format.dated(madeAt))}</p>
       {overview.data && report.data ? (
         <Content sale={sale} overview={overview.data} report={report.data} />
       ) : problem ? (
@@ -50,7 +50,6 @@ function Content({ sale, overview, report }: { sale: SaleView; overview: SaleOve
   const { money } = report;
   const { currency } = money;
   const amount = (amountMinor: number) => format.money({ amountMinor, currency });
-  const span = (from: string, to: string) => saleWords.fromTo(format.fullTime(from), format.fullTime(to));
   const refunds = (['refunded', 'pending', 'failed'] as const).map((state) => {
     const { refunds: count, amountMinor } = money.refunds[state];
     return { name: off[state], value: off.counted(format.number(count), amount(amountMinor)) };
@@ -61,8 +60,8 @@ function Content({ sale, overview, report }: { sale: SaleView; overview: SaleOve
       <Facts
         wide
         facts={[
-          { name: saleWords.reserving, value: span(sale.reserveOpensAt, sale.reserveClosesAt) },
-          { name: saleWords.purchasing, value: span(sale.purchaseOpensAt, sale.purchaseClosesAt) },
+          { name: saleWords.reserving, value: format.span(sale.reserveOpensAt, sale.reserveClosesAt) },
+          { name: saleWords.purchasing, value: format.span(sale.purchaseOpensAt, sale.purchaseClosesAt) },
           { name: saleWords.allotment, value: format.number(stock.allotment) },
           { name: saleWords.sold, value: format.number(stock.sold) },
           { name: saleWords.allocated, value: format.number(stock.allocated) },
@@ -73,6 +72,7 @@ function Content({ sale, overview, report }: { sale: SaleView; overview: SaleOve
       />
       <h2>{text.money}</h2>
       <Facts
+        wide
         facts={[
           { name: text.purchases, value: format.number(money.purchases) },
           { name: text.paid, value: amount(money.paidMinor) },
@@ -153,7 +153,7 @@ function Refusals({ overview, report }: { overview: SaleOverview; report: SaleRe
   const { report: text, inside } = words.console;
   const nameOf = (reason: string) => {
     if (Object.hasOwn(inside.reasons, reason)) return inside.reasons[reason as keyof typeof inside.reasons];
-    return Object.hasOwn(words.reasons, reason) ? words.reasons[reason as keyof typeof words.reasons] : reason;
+    return nameIn(words.console.reasons, reason);
   };
   const rows = [
     ...Object.entries(overview.gate.refused).map(([reason, count]) => ({ reason, count, where: text.atGate })),

@@ -8,6 +8,7 @@ import type { SaleView } from '../types.ts';
 import { ActsOf } from './acts.tsx';
 import { BoardPage } from './board.tsx';
 import { Inside } from './inside.tsx';
+import { LabelButton } from './labels.tsx';
 import { MoveForm } from './move.tsx';
 import { Facts, Failed, Form, Submit, Tabs, TextField, Title, useConsole, Waiting, wholeOf } from './parts.tsx';
 import { PeoplePage } from './people.tsx';
@@ -192,7 +193,7 @@ function StockDialog({ sale, onDone }: { sale: SaleView; onDone: () => void }) {
   const { sale: text, sales } = words.console;
   const [units, setUnits] = useState('10');
   const [problem, setProblem] = useState<string>();
-  const typed = wholeOf(units, { least: -sale.stock.available, most: mostUnits }, words, format);
+  const typed = wholeOf(units, { least: 0 - sale.stock.available, most: mostUnits }, words, format);
   const change = typed.value ?? 0;
   const question =
     change < 0
@@ -290,10 +291,12 @@ function Terms({ sale }: { sale: SaleView }) {
   const { words, format } = useConsole();
   const { sale: text, sales, form } = words.console;
   const { payWithinSeconds } = sale;
-  const span = (from: string, to: string) => text.fromTo(format.fullTime(from), format.fullTime(to));
   return (
     <>
-      <h2>{text.terms}</h2>
+      <div class="row apart">
+        <h2>{text.terms}</h2>
+        <LabelButton kind="sale" subjectId={sale.saleId} slim />
+      </div>
       <Facts
         wide
         facts={[
@@ -304,8 +307,8 @@ function Terms({ sale }: { sale: SaleView }) {
             name: text.waitlist,
             value: text.waits(format.number(sale.stock.waitlisted), format.number(sale.waitlistSize)),
           },
-          { name: text.reserving, value: span(sale.reserveOpensAt, sale.reserveClosesAt) },
-          { name: text.purchasing, value: span(sale.purchaseOpensAt, sale.purchaseClosesAt) },
+          { name: text.reserving, value: format.span(sale.reserveOpensAt, sale.reserveClosesAt) },
+          { name: text.purchasing, value: format.span(sale.purchaseOpensAt, sale.purchaseClosesAt) },
           { name: text.offerLife, value: format.length(sale.offerLifeSeconds) },
           {
             name: text.payWithin,
@@ -342,6 +345,7 @@ function CalledOff({ saleId }: { saleId: string }) {
     <section class="card" aria-labelledby="off-title">
       <h2 id="off-title">{off[refunds]}</h2>
       <Facts
+        wide
         facts={[
           { name: off.state, value: data.done ? off.done : off.runs },
           { name: off.left, value: format.number(reservations.allocated + reservations.waitlisted) },

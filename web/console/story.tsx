@@ -4,7 +4,21 @@ import { dataOf } from '#client/http.ts';
 import { Problem } from '#client/problem.ts';
 import { Act, Choices, Dialog, Name } from '../parts.tsx';
 import type { Story } from '../types.ts';
-import { Facts, Failed, Form, ListEnd, lines, Submit, Table, TextField, Title, useConsole, Waiting } from './parts.tsx';
+import {
+  Engine,
+  Facts,
+  Failed,
+  Form,
+  ListEnd,
+  lines,
+  nameIn,
+  Submit,
+  Table,
+  TextField,
+  Title,
+  useConsole,
+  Waiting,
+} from './parts.tsx';
 import { useRead } from './reads.ts';
 
 type Item = Story['items'][number];
@@ -60,7 +74,7 @@ export function StoryPage({ customerId }: { customerId: string }) {
             ? []
             : [{ name: words.console.people.member, value: <code>{customer.customerExternalId}</code> }]),
           { name: words.console.operators.role, value: words.console.role[customer.role] },
-          { name: story.account, value: format.time(customer.createdAt) },
+          { name: story.account, value: format.dated(customer.createdAt) },
           { name: words.console.operators.account, value: <code>{customer.customerId}</code> },
         ]}
       />
@@ -147,12 +161,8 @@ function Details({ item: { kind, what }, currency }: { item: Item; currency: str
   const { words, format } = store;
   const { story, purchase } = words.console;
   const sale = store.sales.get(textOf(what.saleId));
-  const reason = textOf(what.reason);
-  const why = Object.hasOwn(words.reasons, reason) ? words.reasons[reason as keyof typeof words.reasons] : reason;
-  const named = (names: object, name: unknown) => {
-    const key = textOf(name);
-    return Object.hasOwn(names, key) ? String(names[key as keyof typeof names]) : key;
-  };
+  const why = nameIn(words.console.reasons, textOf(what.reason));
+  const named = (names: object, name: unknown) => nameIn(names, textOf(name));
   const money =
     isNumber(what.amountMinor) && currency !== undefined
       ? format.money({ amountMinor: what.amountMinor, currency })
@@ -178,16 +188,12 @@ function Details({ item: { kind, what }, currency }: { item: Item; currency: str
         </>
       );
     case 'purchase':
-      return <>{lines(named(words.purchase.state, what.state), money, why, reference, byKey)}</>;
+      return <>{lines(named(words.console.purchaseStates, what.state), money, why, reference, byKey)}</>;
     case 'refund':
       return <>{lines(named(purchase.refundState, what.state), money, why)}</>;
     case 'notice':
-      return (
-        <>
-          <code>{textOf(what.notice)}</code> {what.readAt ? story.read : story.unread}
-        </>
-      );
+      return <>{lines(named(story.notices, what.notice), what.readAt ? story.read : story.unread)}</>;
     default:
-      return <code>{textOf(what.act)}</code>;
+      return <Engine name={textOf(what.act)} plain={named(words.console.acts.did, what.act)} />;
   }
 }

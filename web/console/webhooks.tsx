@@ -113,7 +113,7 @@ export function WebhooksPage() {
 function StateBadge({ endpoint: { state, failingSince } }: { endpoint: EndpointView }) {
   const { hooks } = useConsole().words.console;
   const kind = state === 'active' ? (failingSince === null ? 'ok' : 'degraded') : state === 'paused' ? 'paused' : 'bad';
-  return <Badge kind={kind}>{hooks.state[state]}</Badge>;
+  return <Badge kind={kind}>{kind === 'degraded' ? hooks.failingNow : hooks.state[state]}</Badge>;
 }
 
 function EndpointForm(props: { endpoint?: EndpointView; onSaved: (made: EndpointWithSecret | undefined) => void }) {
@@ -269,6 +269,7 @@ function Endpoint({ endpoint, isEdited, onChanged, onSecret }: EndpointProps) {
         </div>
       )}
       <Facts
+        wide
         facts={[
           { name: hooks.events, value: <code>{endpoint.events.join(' ')}</code> },
           endpoint.description !== '' && { name: hooks.description, value: <Name>{endpoint.description}</Name> },

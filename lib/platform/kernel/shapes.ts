@@ -39,8 +39,10 @@ export const characters = (min: number, max: number) =>
       if (!value.isWellFormed()) {
         issues.push({ code: 'invalid_format', format: 'text', input: value, message: 'must be text' });
       }
-      if (length < min) issues.push({ ...bound, code: 'too_small', minimum: min });
-      if (length > max) issues.push({ ...bound, code: 'too_big', maximum: max });
+      if (length < min)
+        issues.push({ ...bound, code: 'too_small', minimum: min, message: `must have ${min} or more characters` });
+      if (length > max)
+        issues.push({ ...bound, code: 'too_big', maximum: max, message: `must have at most ${max} characters` });
     })
     .meta({ ...(min > 0 ? { minLength: min } : {}), maxLength: max });
 
