@@ -219,11 +219,14 @@ class Episode {
       let redriven = 0;
       for (const queue of world.queues.values()) redriven += queue.redrive();
       for (const rule of rules) world.queue(rule).send(tick);
+      const firedAtUs = world.nowUs;
       const outbox = world.mysql.table('outbox').stored.size;
       this.#runUntil(() => false);
       const open = [...this.#setting.checker.purchases()].some(({ state }) => openPurchases.has(state));
       const dead = [...world.queues.values()].some((queue) => queue.dead.length > 0);
-      if (round > 0 && redriven === 0 && outbox === 0 && !open && !dead) return;
+      // Delayed messages may have taken the clock past moments at which the rules would have fired.
+      const isDue = world.nowUs - firedAtUs > roundMs * 1_000;
+      if (round > 0 && redriven === 0 && outbox === 0 && !open && !dead && !isDue) return;
       world.pass(roundMs * 1_000);
     }
   }
