@@ -1,5 +1,5 @@
 /** The launch board: a sale on its day, to be read from two metres. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Act, Name } from '../parts.tsx';
 import { boundaryOf } from '../shop/rules.ts';
 import type { SaleOverview, SaleView } from '../types.ts';
@@ -32,6 +32,7 @@ export function BoardPage({ sale }: { sale: SaleView }) {
   const { saleId, stock } = sale;
   const overview = useOverview(saleId, lookMs);
   const record = useReport(saleId, recordMs);
+  const recordAtMs = useMemo(() => store.now(), [record.data]);
   const [seen, setSeen] = useState<readonly Sample[]>([]);
   const page = useRef<HTMLElement>(null);
   const partName = usePartName();
@@ -70,6 +71,7 @@ export function BoardPage({ sale }: { sale: SaleView }) {
     [
       board.money,
       report ? format.money({ amountMinor: report.money.paidMinor, currency: report.money.currency }) : '…',
+      report && board.asOf(format.clock(recordAtMs)),
     ],
   ];
   const curve = (name: string, colour: string, of: (sample: Sample) => number | null, area = false) => ({

@@ -418,6 +418,7 @@ export const en = {
     decidedCurve: 'decided',
     soFar: 'All curves begin where the sale’s own record does; what only this page sees begins now.',
     stale: (time: string) => `As of ${time}; not live`,
+    asOf: (time: string) => `as of ${time}`,
     pause: 'Pause now …',
     full: 'Fill the screen',
     boundary: {

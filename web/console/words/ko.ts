@@ -398,6 +398,7 @@ export const ko: OwnWords = {
     decidedCurve: '결정',
     soFar: '곡선은 판매 기록이 시작된 때부터 그려집니다. 이 화면만 볼 수 있는 값은 지금부터 그려집니다.',
     stale: (time) => `${time} 기준이며 실시간이 아닙니다`,
+    asOf: (time) => `${time} 기준`,
     pause: '지금 일시 중지 …',
     full: '전체 화면',
     boundary: {
