@@ -116,6 +116,15 @@ describe('a call', () => {
     expect((await call([{ status: 409, code: 'conflict' }], { key: 'k' })).heard).toHaveLength(1);
   });
 
+  test('that is refused says with its code what the document names, and what a newer API says besides', async () => {
+    const facts = { state: 'captured', leftMinor: 500, purchaseId: 'p', captured: { amountMinor: 1, currency: 'EUR' } };
+    const { problem } = await call([{ status: 409, code: 'illegal_state', ...facts, ...{ newer: true } }]);
+    const { state = '', leftMinor = 0, purchaseId = '', captured } = problem?.body ?? {};
+    const typed: [string, number, string, string | undefined] = [state, leftMinor, purchaseId, captured?.currency];
+    expect(typed).toEqual(['captured', 500, 'p', 'EUR']);
+    expect(problem?.body).toMatchObject({ newer: true });
+  });
+
   test('that nobody answers counts as lost after its time', async () => {
     const fetch = ({ signal }: Request) =>
       new Promise<Response>((_, reject) => {

@@ -4,13 +4,14 @@ import type { components } from './schema.ts';
 /** A code of the API; one that a newer API has is a text that is not in this list. */
 export type ProblemCode = components['schemas']['Problem']['code'] | 'unreachable' | 'unknown' | (string & {});
 
-type Described = components['schemas']['Problem'];
+/** Without the index signature, which says that a newer API may tell more. */
+type Named<Shape> = { [Name in keyof Shape as string extends Name ? never : Name]: Shape[Name] };
+
+/** What the document says of a problem: its words, and the facts that go with its code. */
+type Described = Named<components['schemas']['Problem']>;
 
 /** The body of a problem, as far as there is one. */
-export interface ProblemBody
-  extends Readonly<
-    Partial<Pick<Described, 'title' | 'detail' | 'fields' | 'challenge' | 'confirmation' | 'rows' | 'scope'>>
-  > {
+export interface ProblemBody extends Readonly<Partial<Omit<Described, 'code'>>> {
   readonly code?: ProblemCode;
 }
 

@@ -15,7 +15,7 @@ export interface paths {
          *
          *     For everyone.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 10 minutes: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 10 minutes: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          *
          *     Each call without a key begins a session of its own.
          */
@@ -39,7 +39,7 @@ export interface paths {
          * End the session of a refresh token and its WebSocket connections; its access tokens expire within ten minutes
          * @description For everyone.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          *
          *     Repeating it changes nothing.
          */
@@ -63,9 +63,9 @@ export interface paths {
          * Have a code mailed to an address, with which its owner sets a new password; the same answer for every address
          * @description For everyone.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          *
-         *     Repeated within five minutes it mails nothing; the code that was mailed stays good.
+         *     Repeated without a key within five minutes it mails nothing; the code that was mailed stays good.
          */
         post: operations["ask-for-password-code"];
         delete?: never;
@@ -87,7 +87,7 @@ export interface paths {
          * Set a new password with a code from a mail; it ends all sessions of the account
          * @description For everyone.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          *
          *     Repeated without a key, with the same code, it is refused with `invalid_code`.
          */
@@ -111,7 +111,7 @@ export interface paths {
          * Exchange a refresh token for the next session; a token that comes again after 30 seconds ends them all
          * @description For everyone.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 10 minutes: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 10 minutes: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          *
          *     Repeated within 30 seconds it is answered again, without a key too. Under a key the answer is given again as long as nobody has used its refresh token.
          */
@@ -135,7 +135,7 @@ export interface paths {
          * Open an account, and sign in to it
          * @description For everyone.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 10 minutes: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 10 minutes: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          *
          *     Repeated without a key, with the same address and password it signs in to the same account.
          */
@@ -187,7 +187,7 @@ export interface paths {
          * Show with a code from a mail that your address is yours; access tokens say so after the next refresh
          * @description For signed-in customers.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          *
          *     Repeated without a key, with the same code, it is refused with `invalid_code`.
          */
@@ -211,9 +211,9 @@ export interface paths {
          * Have a code mailed to you that shows that your address is yours; once in five minutes
          * @description For signed-in customers.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          *
-         *     Repeated within five minutes it mails nothing; the code that was mailed stays good.
+         *     Repeated without a key within five minutes it mails nothing; the code that was mailed stays good.
          */
         post: operations["ask-for-contact-code"];
         delete?: never;
@@ -235,7 +235,7 @@ export interface paths {
          * Delete your account; what you reserved and bought stays, and names nobody
          * @description For signed-in customers.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          *
          *     Repeated without a key it is refused with `unauthenticated`, as there is no account any more.
          */
@@ -259,7 +259,7 @@ export interface paths {
          * Change your password; it ends all your sessions but this one
          * @description For signed-in customers.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          *
          *     Repeated without a key it is refused with `invalid_credentials`, as the password has changed.
          */
@@ -311,7 +311,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `customers:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["set-external-id"];
         delete?: never;
@@ -337,7 +337,7 @@ export interface paths {
          * Give an account a role, or take it away; the last admin stays one
          * @description For admins.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["set-role"];
         delete?: never;
@@ -387,7 +387,7 @@ export interface paths {
          *
          *     For admins.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["create-api-key"];
         delete?: never;
@@ -410,7 +410,7 @@ export interface paths {
          * Revoke an API key for good, with all its secrets; it is refused everywhere within ten seconds
          * @description For admins.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         delete: operations["revoke-api-key"];
         options?: never;
@@ -431,7 +431,7 @@ export interface paths {
          * Give an API key another secret; for a while the old one is valid as well
          * @description For admins.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["rotate-api-key"];
         delete?: never;
@@ -459,7 +459,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["create-product"];
         delete?: never;
@@ -491,7 +491,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         patch: operations["update-product"];
         trace?: never;
@@ -513,7 +513,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["add-picture"];
         delete?: never;
@@ -538,7 +538,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         delete: operations["remove-picture"];
         options?: never;
@@ -561,7 +561,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["show-picture"];
         delete?: never;
@@ -585,7 +585,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `catalog:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["import-products"];
         delete?: never;
@@ -677,7 +677,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["create-sale"];
         delete?: never;
@@ -713,7 +713,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         patch: operations["update-sale"];
         trace?: never;
@@ -733,7 +733,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["cancel-sale"];
         delete?: never;
@@ -757,7 +757,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `reservations:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["grant-reservation"];
         delete?: never;
@@ -781,7 +781,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["pause-sale"];
         delete?: never;
@@ -807,7 +807,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["publish-sale"];
         delete?: never;
@@ -833,7 +833,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["reschedule-sale"];
         delete?: never;
@@ -857,7 +857,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["resume-sale"];
         delete?: never;
@@ -881,7 +881,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `sales:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["adjust-stock"];
         delete?: never;
@@ -1091,7 +1091,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `purchases:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["decide-dispute"];
         delete?: never;
@@ -1117,7 +1117,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `purchases:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["refund-purchase"];
         delete?: never;
@@ -1187,7 +1187,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `customers:act`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          *
          *     Repeating it without a key changes nothing; it then counts none that were unread.
          */
@@ -1245,7 +1245,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["create-webhook-endpoint"];
         delete?: never;
@@ -1276,7 +1276,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         delete: operations["delete-webhook-endpoint"];
         options?: never;
@@ -1287,7 +1287,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         patch: operations["update-webhook-endpoint"];
         trace?: never;
@@ -1351,7 +1351,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["redeliver-webhook"];
         delete?: never;
@@ -1375,7 +1375,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["redeliver-webhooks"];
         delete?: never;
@@ -1421,7 +1421,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["rotate-webhook-secret"];
         delete?: never;
@@ -1445,7 +1445,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `webhooks:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["test-webhook-endpoint"];
         delete?: never;
@@ -1659,7 +1659,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `operations:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["redrive-dead-letters"];
         delete?: never;
@@ -1711,7 +1711,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `labels:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         patch: operations["update-label"];
         trace?: never;
@@ -1731,7 +1731,7 @@ export interface paths {
          *
          *     Programs need an API key with the scope `operations:write`.
          *
-         *     The first answer to an Idempotency-Key, a refusal included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         *     The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation or to be repeated, or failed on our side, is not kept.
          */
         post: operations["reconcile-now"];
         delete?: never;

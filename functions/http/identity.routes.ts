@@ -158,7 +158,7 @@ export const askForContactCodeRoute = defineRoute({
   method: 'POST',
   path: '/me/contact/code',
   summary: 'Have a code mailed to you that shows that your address is yours; once in five minutes',
-  repeated: 'Repeated within five minutes it mails nothing; the code that was mailed stays good.',
+  repeated: 'Repeated without a key within five minutes it mails nothing; the code that was mailed stays good.',
   tag,
   auth: 'customer',
   idempotent: 'optional',
@@ -187,7 +187,7 @@ export const askForPasswordCodeRoute = defineRoute({
   path: '/auth/password/code',
   summary:
     'Have a code mailed to an address, with which its owner sets a new password; the same answer for every address',
-  repeated: 'Repeated within five minutes it mails nothing; the code that was mailed stays good.',
+  repeated: 'Repeated without a key within five minutes it mails nothing; the code that was mailed stays good.',
   tag,
   auth: 'none',
   idempotent: 'optional',

@@ -13,13 +13,13 @@
 --          limited wait wait …            beyond a limit: for each of its buckets the milliseconds until it has a token
 --          unknown                        the sale is not here; load it and ask again
 --          hidden                         not public yet, or the code is wrong: for this customer there is no such sale
---          reused                         what was refused for good under this key was another request
---          kept refusal fact              this request was refused for good before, so it is again, whatever is free now
+--          reused [partial]               what was refused for good under this key was another request
+--          kept refusal fact [partial]    this request was refused for good before, so it is again, whatever is free now
 --          repeat packed label            this reservation is here already, with this digest of its label
---          admitted ticket position       go on to the queue; the claim is recorded
---          admitted ticket position partial  the same, and claims may be missing here: it may have been decided before
---          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_allotment,
+--          admitted ticket position [partial]  go on to the queue; the claim is recorded
+--          refusal fact [partial]         sale_not_open, sale_closed, sale_paused, sale_cancelled, over_allotment,
 --                                         not_entitled, over_cap or sold_out
+--          partial: claims may be missing here, so this may be a repeat of what was decided before
 local sale = redis.call('HMGET', KEYS[1], 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'available', 'waitlisted',
   'pendingUnits', 'pendingOver', 'ticket', 'line', 'partial', 'allotment', 'asks', 'public', 'access')
 -- Terms that an older build has written do not say for whom the sale is there, so they are loaded again.
@@ -61,7 +61,7 @@ local function refused(code, fact)
     refusals[code] = 0
   end
   refusals[code] = refusals[code] + 1
-  return code .. ' ' .. fact
+  return code .. ' ' .. fact .. mark
 end
 
 -- For so long the label of a request is kept, in seconds: by then it is decided, and MySQL has it.
@@ -100,7 +100,7 @@ local function judge(bucket, field, customer, quantityText, leastText, shown, co
   local asked = quantityText .. ':' .. leastText .. ':' .. label .. ' '
   local before = redis.call('HGET', kept, field)
   if before then
-    return string.sub(before, 1, #asked) == asked and 'kept ' .. string.sub(before, #asked + 1) or 'reused'
+    return (string.sub(before, 1, #asked) == asked and 'kept ' .. string.sub(before, #asked + 1) or 'reused') .. mark
   end
   -- A pause passes, and so may what a customer lacks: neither is final.
   if shut == 'sale_paused' then

@@ -48,21 +48,23 @@ export const gateRefusals = [
 ] as const;
 export type GateRefusal = (typeof gateRefusals)[number];
 
+/** Says whether Redis has lost claims of the sale and does not have them back yet, so this may be a repeat of what was made. */
+interface OfWhatIsKnown {
+  readonly partial: boolean;
+}
+
 export type GateAnswer =
-  /**
-   * Continue to the queue with this ticket (microseconds) and this place among all requests. `partial` means that Redis has
-   * lost claims of the sale and does not have them back yet, so this may be a repeated request.
-   */
-  | { readonly kind: 'admitted'; readonly ticket: number; readonly position: number; readonly partial: boolean }
+  /** Continue to the queue with this ticket (microseconds) and this place among all requests. */
+  | ({ readonly kind: 'admitted'; readonly ticket: number; readonly position: number } & OfWhatIsKnown)
   /**
    * This reservation was admitted before; here is what became of it, and the digest of its label, which is kept for a day.
    */
   | { readonly kind: 'repeat'; readonly status: MirroredStatus; readonly labelDigest: string }
-  | { readonly kind: 'refused'; readonly code: GateRefusal; readonly fact: string }
+  | ({ readonly kind: 'refused'; readonly code: GateRefusal; readonly fact: string } & OfWhatIsKnown)
   /** This request was refused for good before, and is again. Such a refusal is kept for an hour at least. */
-  | { readonly kind: 'kept'; readonly code: GateRefusal; readonly fact: string }
+  | ({ readonly kind: 'kept'; readonly code: GateRefusal; readonly fact: string } & OfWhatIsKnown)
   /** Another request was refused for good under this key. */
-  | { readonly kind: 'reused' }
+  | ({ readonly kind: 'reused' } & OfWhatIsKnown)
   /** Beyond these limits, and not judged. No token was taken. */
   | { readonly kind: 'limited'; readonly empty: readonly Empty[] }
   /** For this customer there is no such sale: it is not public yet, or asks for a code that they do not show. */
@@ -129,14 +131,16 @@ async function judge(redis: RedisClient, requests: readonly GateRequest[]): Prom
 
 function read(line: string, buckets: readonly Bucket[] = []): GateAnswer {
   const [kind = '', fact = '', position, mark] = line.split(' ');
+  const isMarked = (word: string | undefined) => word === 'partial';
   if (kind === 'limited') return { kind, empty: emptyOf(buckets, line.split(' ').slice(1).map(Number)) };
   if (kind === 'admitted') {
-    return { kind, ticket: Number(fact), position: Number(position), partial: mark === 'partial' };
+    return { kind, ticket: Number(fact), position: Number(position), partial: isMarked(mark) };
   }
   if (kind === 'repeat') return { kind, status: unpack(fact), labelDigest: position ?? '' };
-  if (kind === 'unknown' || kind === 'hidden' || kind === 'reused') return { kind };
-  if (kind === 'kept') return { kind, code: fact as GateRefusal, fact: position ?? '' };
-  return { kind: 'refused', code: kind as GateRefusal, fact };
+  if (kind === 'unknown' || kind === 'hidden') return { kind };
+  if (kind === 'reused') return { kind, partial: isMarked(fact) };
+  if (kind === 'kept') return { kind, code: fact as GateRefusal, fact: position ?? '', partial: isMarked(mark) };
+  return { kind: 'refused', code: kind as GateRefusal, fact, partial: isMarked(position) };
 }
 
 /** Takes back the claim of a request that could not be queued. Has no effect if it has been decided after all. */

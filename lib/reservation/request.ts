@@ -89,6 +89,13 @@ export async function requestReservation(
     return accepted(deps, gateRequest, null, null);
   }
   if (answer.kind === 'limited') return passage.refuse(answer.empty);
+  if (answer.kind !== 'repeat' && answer.partial) {
+    const decided = await findDecided(deps, gateRequest, answer.kind === 'admitted');
+    if (decided) {
+      const isAsked = isSame(askedOf(decided), gateRequest) && (await isLabelSame(deps, gateRequest, undefined));
+      return isAsked ? replayed(accepted(deps, gateRequest, decided.ticket, null)) : keyReused();
+    }
+  }
   if (answer.kind === 'reused') return keyReused();
   if (answer.kind === 'refused' || answer.kind === 'kept') {
     if (answer.code === 'not_entitled') return refuseLacking(requester, saleId, answer.fact as Asks);
@@ -104,13 +111,6 @@ export async function requestReservation(
     // Still undecided: the first send may have failed unnoticed, and sending again is harmless.
     if (status.state === 'requested') await send(deps, gateRequest, ticket);
     return replayed(accepted(deps, gateRequest, ticket, position));
-  }
-  if (answer.partial) {
-    const decided = await findDecided(deps, gateRequest);
-    if (decided) {
-      const isAsked = isSame(askedOf(decided), gateRequest) && (await isLabelSame(deps, gateRequest, undefined));
-      return isAsked ? replayed(accepted(deps, gateRequest, decided.ticket, null)) : keyReused();
-    }
   }
   await sendAdmitted(deps, gateRequest, answer.ticket);
   return accepted(deps, gateRequest, answer.ticket, answer.position);
@@ -167,17 +167,20 @@ function keyReused(): Refusal {
 
 /**
  * The state of a request that the gate took for a new one because it had lost claims; updates the gate. Undefined if the
- * request is undecided, or if MySQL is unavailable: acceptance does not depend on it, and the worker will find the row.
+ * request is undecided, or if it was admitted and MySQL is unavailable: acceptance does not depend on it, and the worker will find
+ * the row. Throws if it was refused then: to say that nothing was made under its key might be wrong.
  */
 async function findDecided(
   deps: MirrorNeeds,
   { reservationId, saleId }: GateRequest,
+  isAdmitted: boolean,
 ): Promise<ReservationRow | undefined> {
   try {
     const row = (await readReservations(deps.db, [reservationId])).get(reservationId);
     if (row) await refreshMirror(deps, [...(await readStock(deps.db, [saleId])).values()], [row]);
     return row;
   } catch (error) {
+    if (!isAdmitted) throw error;
     warnUnlessOutage(error, 'accepting what may have been decided before', { saleId });
     return undefined;
   }

@@ -245,8 +245,11 @@ describe('S12: what is not decided yet is given back', () => {
 
 describe('S15: Redis has lost everything, and a key comes again', () => {
   /** A request that was decided before Redis lost all it knew. */
-  async function decided(key: string): Promise<{ saleId: SaleId; reservationId: ReservationId }> {
-    const saleId = await givenSale(deps);
+  async function decided(
+    key: string,
+    terms: Parameters<typeof givenSale>[1] = {},
+  ): Promise<{ saleId: SaleId; reservationId: ReservationId }> {
+    const saleId = await givenSale(deps, terms);
     const { body } = await reserve(saleId, key, 2);
     expect(await deliver(allocate, [messageOf(saleId, key, 2)])).toEqual([]);
     await admin.flushdb();
@@ -276,6 +279,34 @@ describe('S15: Redis has lost everything, and a key comes again', () => {
     expect(sent).toEqual([]);
     expect(await get(`/reservations/${reservationId}`)).toMatchObject({ body: { state: 'allocated', units: 2 } });
     expect(await pendingOf(saleId)).toBe('0');
+  });
+
+  test.each([
+    ['sold_out', { allotment: 2, waitlistSize: 0 }],
+    ['sale_cancelled', {}],
+    ['over_cap', { capPerCustomer: 2 }],
+  ] as const)('it is the same reservation also where the gate would refuse it as %s', async (code, terms) => {
+    const { saleId, reservationId } = await decided('key', terms);
+    if (code === 'sale_cancelled') {
+      await deps.db.change('UPDATE sales SET status = ? WHERE id = ?', ['cancelled', toBytes(saleId)]);
+    }
+    if (code === 'over_cap') {
+      // Another reservation of theirs has come back before.
+      await reserve(saleId, 'another-key', 2);
+    }
+    const ask = (key: string, quantity: number, from = deps) =>
+      requestReservation(from, me, saleId, key, { quantity, fill: 'all' });
+    const blind = withDeps(deps, {
+      db: { ...deps.db, rows: () => Promise.reject(new Fault('store_unavailable', 'MySQL is unavailable')) },
+    });
+    expect(await ask('a-new-key', 2)).toMatchObject({ refused: code });
+    await expect(ask('key', 2, blind)).rejects.toMatchObject({ code: 'store_unavailable' });
+    expect(await ask('key', 1)).toMatchObject({ refused: 'idempotency_key_reused' });
+    await admin.flushdb();
+    if (code === 'over_cap') await reserve(saleId, 'another-key', 2);
+    expect(await ask('key', 2)).toMatchObject({ reservationId });
+    expect(await ask('key', 2)).toMatchObject({ reservationId });
+    expect(await ask('key', 1)).toMatchObject({ refused: 'idempotency_key_reused' });
   });
 
   test('MySQL is asked until every claim is back, and no longer', async () => {

@@ -267,11 +267,12 @@ const statuses: Record<number, string> = {
 };
 
 const withKey = ({ keptMinutes }: Route) =>
-  `The first answer to an Idempotency-Key, a refusal included, is kept for ${
+  `The first answer to an Idempotency-Key, a refusal for how things are (404, 409) included, is kept for ${
     keptMinutes === undefined ? `${answersKeptHours} hours` : `${keptMinutes} minutes`
   }: the same request ` +
   'with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is ' +
-  'refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.';
+  'refused as `idempotency_key_reused`. What is not valid, may not be done by who asks (401, 403), is too often, asks for a confirmation ' +
+  'or to be repeated, or failed on our side, is not kept.';
 
 /** An operation in words: its own, who may call it, and what a repeated call does. */
 function describe(route: Route): string {
