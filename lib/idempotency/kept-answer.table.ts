@@ -1,7 +1,6 @@
 /**
  * `kept_answers`: the answers to calls with an Idempotency-Key. Written in the transaction of the call's effect, read when
- * the call is repeated, deleted when
- * its time is over.
+ * the call is repeated, deleted when its time is over.
  */
 import { binary, index, mediumtext, mysqlTable } from 'drizzle-orm/mysql-core';
 import { timeMs } from '#platform/mysql/columns.ts';
