@@ -2,6 +2,8 @@
  * The verbs of a large sale: whom each concerns, what carries it out, and what must have become of everybody. The suite
  * `scale` prepares and checks; `scale-process.ts` carries out, in a process of its own.
  */
+
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BusEvent } from '#events/catalog.ts';
 import { changesPerEvent } from '#events/outbox.ts';
 import { adjustStock } from '#launch/adjust-stock.ts';
@@ -93,6 +95,9 @@ const listCalls = 1_000;
 const pageCalls = 5;
 const searchCalls = 600;
 const emptyCalls = 200;
+/** All buyers of the rush have come by then, evenly, whether or not the ones before have their answers. */
+const rushMs = 60_000;
+const payPollMs = 20;
 const operator = { operatorId: null, act: 'a benchmark', asked: {} };
 /** One customer in so many is connected when notices are pushed. */
 const onePerConnected = 10;
@@ -370,18 +375,34 @@ export const verbs: Readonly<Record<string, Verb>> = {
     crowd: holders,
     terms: purchasing,
     handles: buyersOf,
-    run: async ({ deps, db, saleId, size, pay }) => {
-      let left = buyersOf(size);
-      for await (const page of pagesOf(db, saleId, 500)) {
-        await inParallel(page.slice(0, left), async ({ customerId, reservationId }) => {
+    within: { tookMs: rushMs + 5_000 },
+    run: async ({ deps, db, saleId, size, pay, keep }) => {
+      const buyers = await firstRows(db, saleId, buyersOf(size));
+      const latenciesMs: number[] = [];
+      const startedMs = performance.now();
+      let isOver = false;
+      const buying = Promise.all(
+        buyers.map(async ({ customerId, reservationId }, place) => {
+          const dueMs = startedMs + (rushMs * place) / buyers.length;
+          await sleep(dueMs - performance.now());
           const order = { reservationIds: [reservationId], paymentToken: 'tok_ok' };
           const answer = await requestPurchase(deps, customerId, 'rush', order);
           if (isRefusal(answer)) throw new Error(answer.detail);
-        });
-        await pay();
-        left -= page.length;
-        if (left <= 0) break;
-      }
+          latenciesMs.push(performance.now() - dueMs);
+        }),
+      ).finally(() => {
+        isOver = true;
+      });
+      const paying = (async () => {
+        for (;;) {
+          const wasOver = isOver;
+          const paid = await pay();
+          if (paid === 0 && wasOver) return;
+          if (paid === 0) await sleep(payPollMs);
+        }
+      })();
+      await Promise.all([buying, paying]);
+      keep('ownP99Ms', percentile(latenciesMs, 0.99));
     },
     check: (size) => inState('purchased', buyersOf(size)),
   },
@@ -440,7 +461,7 @@ async function askOne(deps: Deps, { customerId, reservationId, state, version }:
   }
 }
 
-/** A fifth of the holders buys; of a large sale so many of them that the cost of each is known. */
+/** A fifth of the holders buys; of a large sale as many as of one with 100,000, 333 a second, which two processors can serve. */
 function buyersOf(size: number): number {
   return Math.min(20_000, Math.floor(size / 5));
 }
@@ -468,6 +489,11 @@ function openingOf(saleId: SaleId, rows: readonly ReservationRow[], nowMs: numbe
 
 function* inParts<T>(all: readonly T[], size: number): Generator<T[]> {
   for (let start = 0; start < all.length; start += size) yield all.slice(start, start + size);
+}
+
+async function firstRows(db: Sql, saleId: SaleId, count: number): Promise<ReservationRow[]> {
+  const pages = await firstPages(db, saleId, Math.ceil(count / 500), 500);
+  return pages.flat().slice(0, count);
 }
 
 async function firstPages(db: Sql, saleId: SaleId, pages: number, rows: number): Promise<ReservationRow[][]> {

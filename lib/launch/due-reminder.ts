@@ -11,7 +11,7 @@ import { changesPerEvent, newEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
-import { beginPaced } from '#platform/resilience/pace.ts';
+import { beginPaced, withTimeToSpare } from '#platform/resilience/pace.ts';
 import { type Due, endOfDeadline, readDue } from '#reservation/reservation.store.ts';
 import { lockSales, type SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs, toSaleTime } from '#sale/sale-clock.ts';
@@ -30,7 +30,7 @@ export function dueLeadMs(sale: Pick<SaleRow, 'payWithinMs' | 'offerLifeMs'>): n
 
 /** Reminds holders whose time to pay ends soon. Goes on until `deadlineMs`; safe at any time and any number of times. */
 export async function remindDue(deps: WriteNeeds, saleId: SaleId, deadlineMs: number): Promise<void> {
-  const rest = beginPaced(deps.clock);
+  const rest = beginPaced(deps.clock, withTimeToSpare);
   for (;;) {
     const step = await writeThrough(deps, (tx, nowMs) => remindSome(tx, saleId, nowMs));
     if (step.isOver || deps.clock() >= deadlineMs) return;

@@ -14,7 +14,7 @@ import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { idOf, Time } from '#platform/kernel/shapes.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
-import { beginPaced } from '#platform/resilience/pace.ts';
+import { beginPaced, withTimeToSpare } from '#platform/resilience/pace.ts';
 import { announceSome, isOfTimes } from './announce.ts';
 import { sendBoundaries } from './boundaries.ts';
 import { endSome } from './ending.ts';
@@ -99,7 +99,7 @@ export async function runIdleJobs(deps: WriteNeeds, deadlineMs: number): Promise
 /** Makes steps of a job, or of earlier jobs of its sale, for a while; sends the message for the rest. */
 async function continueJob(deps: WriteNeeds, { saleId, kind }: SaleJob, deadlineMs: number): Promise<void> {
   const endsMs = sliceEndMs(deps.clock(), deadlineMs);
-  const rest = beginPaced(deps.clock);
+  const rest = beginPaced(deps.clock, kind === 'ending' ? 1 : withTimeToSpare);
   for (;;) {
     const { next, isWaiting } = await writeThrough(deps, (tx, nowMs) =>
       kind === 'ending' ? endSome(tx, saleId, nowMs) : announceSome(tx, saleId, nowMs),

@@ -9,7 +9,7 @@
 import type { Needs } from '#platform/environment/deps.ts';
 import { fromBytes, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
-import { beginPaced } from '#platform/resilience/pace.ts';
+import { beginPaced, withTimeToSpare } from '#platform/resilience/pace.ts';
 import { idsOfSale } from '#reservation/reservation-id.ts';
 import type { Drift, DriftKind } from './drift.ts';
 import type { BooksPlace, Sums } from './progress.ts';
@@ -94,7 +94,7 @@ export async function checkLargeBooks(
       if (restarts > restartsAtMost) return 'moving';
       at = { version: sale.version, table: 'reservations', afterId: null, sums: nothing, restarts };
     }
-    const rest = beginPaced(clock);
+    const rest = beginPaced(clock, withTimeToSpare);
     do {
       const page = await addPage(sql, saleId, at, rowsPerSum);
       if (page.lastId !== null) at = { ...at, afterId: page.lastId, sums: page.sums };

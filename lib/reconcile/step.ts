@@ -11,7 +11,7 @@ import { log } from '#platform/kernel/log.ts';
 import { measure } from '#platform/kernel/metrics.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { beginPaced } from '#platform/resilience/pace.ts';
+import { beginPaced, withTimeToSpare } from '#platform/resilience/pace.ts';
 import { listSaleIds, raiseEpochs } from '#sale/sale.store.ts';
 import { bucketsOf, saleTag } from '#sale/sale-id.ts';
 import { checkBooks, checkLargeBooks } from './check-books.ts';
@@ -89,7 +89,7 @@ export async function makeStep(
     const room = driftsKept - before.drifts.length;
     let progress = before.progress;
     const isOver = () => found.work >= sizes.workPerStep || deps.clock() >= untilMs;
-    const rest = beginPaced(deps.clock);
+    const rest = beginPaced(deps.clock, withTimeToSpare);
     do {
       progress = await goOn(deps, tx, before, progress, found, room, sizes);
       await rest(untilMs);

@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals';
-import { beginPaced } from './pace.ts';
+import { beginPaced, withTimeToSpare } from './pace.ts';
 
 /** A clock that shows the real time, from which `work` takes as long as it says without anybody waiting for it. */
 function worked(): { clock: () => number; work(ms: number): void; restedMs(): number } {
@@ -22,6 +22,14 @@ it('rests for as long as a step took', async () => {
   work(40);
   await rest(10_000);
   expect(restedMs()).toBeGreaterThanOrEqual(68);
+});
+
+it('rests longer where there is time to spare', async () => {
+  const { clock, work, restedMs } = worked();
+  const rest = beginPaced(clock, withTimeToSpare);
+  work(30);
+  await rest(10_000);
+  expect(restedMs()).toBeGreaterThanOrEqual(58);
 });
 
 it('does not rest after a step that took no time', async () => {
