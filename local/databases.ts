@@ -145,9 +145,11 @@ function quoted(text: string): string {
 async function startMariadb(supervisor: Supervisor): Promise<string> {
   const home = join(supervisor.dir, 'mysql');
   const data = join(home, 'data');
-  mkdirSync(home, { recursive: true });
+  // A server that starts deletes every temporary table it finds, and another stack of this machine may be using its own.
+  const temporary = join(home, 'tmp');
+  mkdirSync(temporary, { recursive: true });
   const user = userInfo().username;
-  if (!existsSync(join(data, 'mysql'))) await createDataDirectory(data, user);
+  if (!existsSync(join(data, 'mysql'))) await createDataDirectory(data, temporary, user);
 
   const password = folderSecret(join(home, 'password'));
   const account = `'holdfast'@'127.0.0.1'`;
@@ -175,6 +177,7 @@ async function startMariadb(supervisor: Supervisor): Promise<string> {
         '--no-defaults',
         ...(user === 'root' ? ['--user=root'] : []),
         `--datadir=${data}`,
+        `--tmpdir=${temporary}`,
         `--socket=${socket}`,
         `--pid-file=${join(home, 'mysql.pid')}`,
         `--init-file=${initFile}`,
@@ -207,7 +210,7 @@ async function startMariadb(supervisor: Supervisor): Promise<string> {
   });
 }
 
-async function createDataDirectory(data: string, user: string): Promise<void> {
+async function createDataDirectory(data: string, temporary: string, user: string): Promise<void> {
   // Renamed when complete, so that an interrupted start leaves no half-made directory.
   const unfinished = `${data}.new`;
   rmSync(unfinished, { recursive: true, force: true });
@@ -218,6 +221,7 @@ async function createDataDirectory(data: string, user: string): Promise<void> {
       '--no-defaults',
       `--user=${user}`,
       `--datadir=${unfinished}`,
+      `--tmpdir=${temporary}`,
       '--auth-root-authentication-method=socket',
       '--skip-test-db',
       '--skip-name-resolve',

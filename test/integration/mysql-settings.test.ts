@@ -3,7 +3,8 @@
  * stays text and a sale runs to its end; and a read-only server counts as an outage, not as a failure of the message.
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DeleteMessageCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { jest } from '@jest/globals';
@@ -37,6 +38,8 @@ jest.setTimeout(60_000);
 
 let folder: string;
 let supervisor: Supervisor;
+/** A temporary table of another server on this machine. */
+const ofAnother = join(tmpdir(), `#sql-temptable-${process.pid}-1-1.MAI`);
 /** The server's administrator: the only one here who may change its settings. */
 let admin: Pool;
 let bed: TestBed;
@@ -49,6 +52,7 @@ let tokens: Tokens;
 beforeAll(async () => {
   folder = mkdtempSync(join(testStack().dir, 'mysql-settings-'));
   supervisor = new Supervisor(folder, () => undefined);
+  writeFileSync(ofAnother, '');
   const server = await startOwnMysql(supervisor);
   admin = createPool({ uri: server, connectionLimit: 2 });
   bed = await testBed({ mysql: server });
@@ -86,6 +90,7 @@ afterAll(async () => {
   await admin?.end();
   await supervisor?.stop();
   rmSync(folder, { recursive: true, force: true });
+  rmSync(ofAnother, { force: true });
 });
 
 async function asked<Row>(sql: string): Promise<Row[]> {
@@ -391,6 +396,10 @@ describe('a failover that leaves the server read-only for minutes', () => {
     const [stock] = await deps.db.rows('SELECT available, allocated, sold FROM sales WHERE id = ?', [toBytes(saleId)]);
     expect(stock).toEqual({ available: 3, allocated: 1, sold: 1 });
   });
+});
+
+test('a server that starts leaves the temporary tables of another one alone', () => {
+  expect(existsSync(ofAnother)).toBe(true);
 });
 
 test('a connection that could not be given its settings is never used', async () => {
