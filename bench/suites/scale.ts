@@ -33,7 +33,7 @@ const purchasesPerSecond = 20;
 /** With fewer, the slowest of a hundred says nothing. */
 const purchasesForP99 = 200;
 /** For how long purchases are made with nothing else to do, to compare with. */
-const quietSeconds = { quick: 10, full: 15 };
+const quietSeconds = { quick: 10, full: 40 };
 /** How long a process may take to start, and a verb for each row and in all. */
 const startLimitMs = 180_000;
 const rowLimitMs = 20;
