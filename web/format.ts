@@ -33,6 +33,15 @@ const lengths = [
   ['second', 1],
 ] as const;
 
+const ofTime: ReadonlySet<string | undefined> = new Set(['dayPeriod', 'hour', 'minute', 'second', 'timeZoneName']);
+
+/** A point in time in which a line may end between the day and the time, and nowhere else: an hour stays with its zone. */
+function held(format: Intl.DateTimeFormat, iso: string): string {
+  const parts = format.formatToParts(new Date(iso));
+  const isBetween = (at: number) => !ofTime.has(parts[at - 1]?.type) && ofTime.has(parts[at + 1]?.type);
+  return parts.map(({ value }, at) => (isBetween(at) ? value : value.replaceAll(' ', '\u00a0'))).join('');
+}
+
 /** Formats for a language tag. `now` is the time by the server. */
 export function formatFor(
   locale: string,
@@ -77,12 +86,10 @@ export function formatFor(
       return amountIn(currency, digits).format(amountMinor / 10 ** digits);
     },
     time(iso) {
-      // An hour stays with what says whether it is of the morning.
-      if (isToday(iso)) return today.format(new Date(iso)).replaceAll(' ', '\u00a0');
-      return short.format(new Date(iso));
+      return isToday(iso) ? held(today, iso) : short.format(new Date(iso));
     },
-    deadline: (iso) => (isToday(iso) ? inZone : fitting(iso)).format(new Date(iso)),
-    fullTime: (iso) => fitting(iso).format(new Date(iso)),
+    deadline: (iso) => held(isToday(iso) ? inZone : fitting(iso), iso),
+    fullTime: (iso) => held(fitting(iso), iso),
     dated: (iso) => anyYear.format(new Date(iso)),
     span: (from, to) => fitting(from, to).formatRange(new Date(from), new Date(to)),
     clock: (atMs) => exact.format(atMs),

@@ -118,6 +118,16 @@ describe('formats', () => {
     ]);
   });
 
+  test('a line ends between a day and a time, and within neither', () => {
+    const iso = '2031-05-04T12:30:00Z';
+    const pieces = (['en', 'ko'] as const).flatMap((locale) => {
+      const { deadline, fullTime } = format(locale);
+      return [deadline(iso).split(' '), fullTime(iso).split(' '), deadline('2030-05-01T12:30:00Z').split(' ')];
+    });
+    expect(pieces.map(({ length }) => length)).toEqual([2, 2, 1, 2, 2, 1]);
+    for (const [day] of pieces.filter(({ length }) => length === 2)) expect(day).toContain('4');
+  });
+
   test('a zero has no sign', () => {
     expect([format('en').number(-0), format('ko').number(-0), format('en').number(-3)]).toEqual(['0', '0', '-3']);
   });

@@ -136,9 +136,23 @@ async function opened(
 test('until when to buy is said with its zone, and how long that is in a way that is no time of day', async () => {
   const { page } = await opened();
   await page.goto(pages.url);
-  await page.getByText(/^Buy it within 2 hrs 59 mins, until (.*, )?\d\d:\d\d GMT\+9\.$/).waitFor();
+  await page.getByText(/^Buy it within 2 hrs 59 mins, until (.*, )?\d\d:\d\d\sGMT\+9\.$/).waitFor();
   await page.getByRole('checkbox').check();
-  await page.getByText(/^Buy within 2 hrs 59 mins, until (.*, )?\d\d:\d\d GMT\+9$/).waitFor();
+  await page.getByText(/^Buy within 2 hrs 59 mins, until (.*, )?\d\d:\d\d\sGMT\+9$/).waitFor();
+  await page.context().close();
+}, 30_000);
+
+test('who has only earlier reservations is told so, and nobody is sent to a sale that takes no requests', async () => {
+  const over = saleOf(1, { ...buying, reserveClosesAt: ago(5) });
+  const own = { ...reservationOf(over), state: 'expired' as const, units: 0, reason: 'deadline_passed' as const };
+  const { page } = await opened(over, (path) =>
+    path === '/reservations' ? good({ items: [own], nextCursor: null }) : undefined,
+  );
+  await page.goto(pages.url);
+  await page.getByText('There is nothing for you to do at the moment.', { exact: true }).waitFor();
+  expect(await page.getByText(/Choose a sale below|still free/).count()).toBe(0);
+  await page.getByRole('link', { name: 'Details and rules' }).click();
+  await page.getByText('Only what is reserved already can be bought.').waitFor();
   await page.context().close();
 }, 30_000);
 

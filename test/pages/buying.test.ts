@@ -299,11 +299,11 @@ describe('codes by mail', () => {
     expect(await page.getByRole('checkbox').isChecked()).toBe(false);
     await page.getByRole('button', { name: 'Sign out everywhere else' }).click();
     await page.getByText('All other sessions are ended.').waitFor();
-    await page.getByLabel('Password so far').fill('not this one');
+    await page.getByLabel('Current password').fill('not this one');
     await page.getByLabel('New password').fill('violet umbrella seventeen');
     await page.getByRole('button', { name: 'Set the password' }).click();
     await page.getByText('This is not your password.').waitFor();
-    await page.getByLabel('Password so far').fill('correct horse battery');
+    await page.getByLabel('Current password').fill('correct horse battery');
     await page.getByRole('button', { name: 'Set the password' }).click();
     await page.getByText('The password is changed', { exact: false }).waitFor();
     await expect(shop.signIn(address)).rejects.toThrow('invalid_credentials');
@@ -336,7 +336,7 @@ describe('on a bad line', () => {
       keys.add(route.request().headers()['idempotency-key'] ?? '');
       return route.request().method() === 'POST' ? loseAnswer(route) : route.continue();
     });
-    const button = page.getByRole('button', { name: /^(Reserve|Sending your request …)$/ });
+    const button = page.getByRole('button', { name: /^(Reserve|Sending …)$/ });
     for (let click = 0; click < 5; click++) await button.click();
     await page.getByText('We do not know yet whether your request has arrived').waitFor();
     await page.reload();

@@ -17,7 +17,7 @@ import { minorDigits } from '#platform/kernel/money.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';
 import { formatFor } from '../format.ts';
 import { createServerClock } from '../server-clock.ts';
-import { boundaryOf, buyableUntil, isOvertaken, leftOfCap, phaseOf, takingOf } from '../shop/rules.ts';
+import { boundaryOf, buyableUntil, isOvertaken, isReservingOver, leftOfCap, phaseOf, takingOf } from '../shop/rules.ts';
 import type { ReservationView, SaleView } from '../types.ts';
 import { languageOf } from '../words.ts';
 import { style } from './style.ts';
@@ -230,7 +230,7 @@ function show(
       write(timer, format.until(boundary.at));
     }
     const { available, allotment } = stock;
-    part('stock').hidden = status === 'cancelled' || phase === 'closed';
+    part('stock').hidden = status === 'cancelled' || isReservingOver(sale, now);
     write(
       part('stock'),
       available > 0 ? words.left(format.number(available), format.number(allotment)) : words.noneLeft,

@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { Act, Badge, Name } from '../parts.tsx';
 import type { Notification, PurchaseView, ReservationView } from '../types.ts';
 import { Ask, Failed, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
-import { byUrgency, isCurrent, type Next, nextOf } from './rules.ts';
+import { byUrgency, isCurrent, type Next, nextOf, takingOf } from './rules.ts';
 import type { Store } from './store.ts';
 
 /** One's reservations that matter now, of a sale or of all, the most urgent first. */
@@ -25,7 +25,7 @@ export function Mine({ saleId }: { saleId?: string }) {
         <Waiting />
       ) : current.length === 0 ? (
         <p class="empty">
-          {words.home.nothing} {shop.sales.size > 0 && words.home.choose}
+          {own.length > 0 ? words.home.nothingNow : words.home.nothing} {isAnyTaking(shop) && words.home.choose}
         </p>
       ) : (
         <ul class="list">
@@ -37,6 +37,10 @@ export function Mine({ saleId }: { saleId?: string }) {
     </section>
   );
 }
+
+/** Whether a sale takes requests now. */
+const isAnyTaking = (shop: Store) =>
+  [...shop.sales.values()].some((sale) => !['no', 'full'].includes(takingOf(sale, 1, shop.now())));
 
 /** What is shown of one's own at a sale: what matters or was bought, and what came of the latest request, whatever that is. */
 function ofOneSale(own: readonly ReservationView[]): ReservationView[] {
@@ -153,6 +157,7 @@ function Reservation({ reservation, next }: { reservation: ReservationView; next
             {reasonText(shop, declined.reason) || words.declined} {words.purchase.next.declined}
           </p>
         )}
+        {next.kind === 'confirm' && <TransferTo purchase={next.purchase} />}
         <div class="row">
           {next.kind === 'buy' && (
             <label class="choice">
@@ -165,7 +170,6 @@ function Reservation({ reservation, next }: { reservation: ReservationView; next
           )}
           {next.kind === 'confirm' && (
             <>
-              <TransferTo purchase={next.purchase} />
               <a class="button" href={next.url} target="_blank" rel="noreferrer">
                 {next.purchase.action?.transferTo ? words.purchase.transferInfo : words.purchase.confirm}{' '}
                 <span class="visually-hidden">({words.purchase.confirmNew})</span>

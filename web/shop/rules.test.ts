@@ -1,6 +1,18 @@
 import fc from 'fast-check';
 import type { PurchaseView, ReservationView, SaleView } from '../types.ts';
-import { boundaryOf, byUrgency, isOvertaken, isPast, leftOfCap, nextOf, phaseOf, sumsOf, takingOf } from './rules.ts';
+import {
+  boundaryOf,
+  byUrgency,
+  isOvertaken,
+  isPast,
+  isReservingOver,
+  isStill,
+  leftOfCap,
+  nextOf,
+  phaseOf,
+  sumsOf,
+  takingOf,
+} from './rules.ts';
 
 const at = (seconds: number) => new Date(1_900_000_000_000 + seconds * 1_000).toISOString();
 const ms = (seconds: number) => Date.parse(at(seconds));
@@ -33,6 +45,20 @@ test('the phase of a sale, and what ends it', () => {
   ]);
   expect(boundaryOf(sale({ status: 'paused' }), ms(15))).toBeUndefined();
   expect([sale({ status: 'cancelled' }), sale()].map((one) => isPast(one, ms(15)))).toEqual([true, false]);
+});
+
+test('the time to reserve is over when it ends, or when the sale does', () => {
+  expect([15, 19, 20, 35, 45].map((now) => isReservingOver(sale(), ms(now)))).toEqual([false, false, true, true, true]);
+  const longer = sale({ reserveClosesAt: at(60) });
+  expect([39, 40].map((now) => isReservingOver(longer, ms(now)))).toEqual([false, true]);
+});
+
+test('a sale that is looked at is said to stand still if the page is not live, or its watch is not confirmed soon', () => {
+  const link = { isLive: true, isWatched: false, askedAtMs: ms(10) };
+  expect([10, 11, 12, 60].map((now) => isStill(link, ms(now)))).toEqual([false, false, true, true]);
+  expect(isStill({ ...link, isWatched: true }, ms(60))).toBe(false);
+  expect(isStill({ ...link, askedAtMs: undefined }, ms(10))).toBe(true);
+  expect(isStill({ ...link, isLive: false, isWatched: true }, ms(10))).toBe(true);
 });
 
 describe('how a sale takes a request', () => {

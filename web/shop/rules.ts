@@ -34,6 +34,24 @@ export function isPast(sale: SaleView, nowMs: number): boolean {
   return sale.status === 'cancelled' || (sale.status === 'active' && phaseOf(sale, nowMs) === 'closed');
 }
 
+/** Whether the time to reserve is over: what is free then is for nobody who comes now. */
+export function isReservingOver({ reserveClosesAt, purchaseClosesAt }: Times, nowMs: number): boolean {
+  return nowMs >= Math.min(Date.parse(reserveClosesAt), Date.parse(purchaseClosesAt));
+}
+
+/** For so long a watch may be unconfirmed on a connection that is live, before a sale is said not to be. */
+const confirmMs = 2_000;
+
+/** Whether a sale stands still though somebody looks at it; its watch may have been asked for this very moment. */
+export function isStill(
+  link: { isLive: boolean; isWatched: boolean; askedAtMs: number | undefined },
+  nowMs: number,
+): boolean {
+  const { isLive, isWatched, askedAtMs } = link;
+  if (!isLive) return true;
+  return !isWatched && (askedAtMs === undefined || nowMs - askedAtMs >= confirmMs);
+}
+
 /** Whether requests are taken now, and what becomes of them. */
 export type Taking = 'no' | 'units' | 'some' | 'waitlist' | 'full';
 

@@ -4,7 +4,7 @@ import { Badge, Name } from '../parts.tsx';
 import type { SaleView } from '../types.ts';
 import { Mine } from './mine.tsx';
 import { Cover, Failed, Picture, Pictures, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
-import { boundaryOf, leftOfCap, phaseOf, takingOf } from './rules.ts';
+import { boundaryOf, isReservingOver, leftOfCap, phaseOf, takingOf } from './rules.ts';
 import { Store } from './store.ts';
 
 /** What a sale is at the moment, in a word. */
@@ -31,13 +31,12 @@ function Countdown({ sale }: { sale: SaleView }) {
   );
 }
 
-/** How much is free, and whether that is true at this moment. */
+/** How much is free while it can be asked for, and whether that is true at this moment. */
 function Stock({ sale }: { sale: SaleView }) {
   const shop = useShop();
   const { words, format } = shop;
   const { saleId, stock, waitlistSize } = sale;
-  const phase = phaseOf(sale, shop.now());
-  if (sale.status === 'cancelled' || phase === 'closed') return null;
+  if (sale.status === 'cancelled' || isReservingOver(sale, shop.now())) return null;
   const { available, allotment, waitlisted } = stock;
   const left =
     available > 0 ? words.sale.left(format.number(available), format.number(allotment)) : words.sale.noneLeft;
@@ -49,7 +48,7 @@ function Stock({ sale }: { sale: SaleView }) {
       </meter>
       <p class="row apart small">
         <span class="number">{left}</span>
-        {shop.me && !shop.isLive(saleId) && heardAt !== undefined && (
+        {shop.me && shop.isStill(saleId) && heardAt !== undefined && (
           <span class="soft">{words.sale.asOf(format.clock(heardAt))}</span>
         )}
       </p>
@@ -108,7 +107,7 @@ export function SaleCard({ sale }: { sale: SaleView }) {
   );
 }
 
-/** A sale that is over, in a line. */
+/** A sale that is over, in a line; of one that was called off the end of its time says nothing. */
 export function PastSale({ sale }: { sale: SaleView }) {
   const { format } = useShop();
   return (
@@ -117,7 +116,7 @@ export function PastSale({ sale }: { sale: SaleView }) {
         <PlaceLink to={`/sales/${sale.saleId}`}>
           <Name>{sale.name}</Name>
         </PlaceLink>
-        <span class="soft small">{format.fullTime(sale.purchaseClosesAt)}</span>
+        {sale.status === 'active' && <span class="soft small">{format.fullTime(sale.purchaseClosesAt)}</span>}
       </div>
       <SaleBadge sale={sale} />
     </li>
@@ -184,6 +183,13 @@ function OneSale({ sale }: { sale: SaleView }) {
               <p class="note">{words.form.opensHint(format.fullTime(sale.reserveOpensAt))}</p>
               {lacksContact(shop, sale) && <ContactFirst />}
             </>
+          )}
+          {sale.status === 'active' && isReservingOver(sale, shop.now()) && (
+            <p class="note">
+              {phase === 'closed'
+                ? words.sale.endedNow(format.fullTime(sale.purchaseClosesAt))
+                : words.sale.reservedOnly}
+            </p>
           )}
           <ReserveForm sale={sale} />
         </div>

@@ -27,7 +27,9 @@ export function SettingsPage() {
     <>
       <h1 tabIndex={-1}>{settings.title}</h1>
       <section class="card">
-        <LanguageChoice />
+        <div class="narrow">
+          <LanguageChoice />
+        </div>
         <p class="soft">{settings.notices}</p>
         {me && <Reminders me={me} />}
       </section>

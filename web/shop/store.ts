@@ -36,7 +36,7 @@ import {
   type Words,
 } from '../words.ts';
 import { openCodes } from './codes.ts';
-import { isOpen, isOvertaken, newerStock } from './rules.ts';
+import { isOpen, isOvertaken, isStill, newerStock } from './rules.ts';
 
 /** How often what nobody pushes to us is read again. */
 const lookMs = 5_000;
@@ -115,6 +115,9 @@ export class Store {
   #toastTimer: ReturnType<typeof setTimeout> | undefined;
   /** With which stock each sale was last read: it tells which of two answers is newer. */
   readonly #readAt = new Map<string, SaleView['stock']>();
+  /** Since when each sale is in view, and the connection is as it is; by a clock that nobody sets. */
+  readonly #inViewAt = new Map<string, number>();
+  #linkedAt = 0;
   #productsAsked = new Map<string, Promise<void>>();
   #resuming: Promise<unknown> | undefined;
   #intents;
@@ -135,7 +138,10 @@ export class Store {
       url: config.websocket,
       token: () => this.#api.token(),
       onMessage: (message) => this.#hear(message),
-      onState: (link) => this.#set({ link }),
+      onState: (link) => {
+        this.#linkedAt = performance.now();
+        this.#set({ link });
+      },
       onBack: () => void this.refresh(),
       onWatched: () => this.update(),
     });
@@ -287,8 +293,13 @@ export class Store {
 
   /** A sale has come into view, or has left it. */
   inView(saleId: string, isIn: boolean): void {
-    if (isIn) this.#live.watch(saleId, this.#codes.of(saleId));
-    else this.#live.unwatch(saleId);
+    if (isIn) {
+      this.#inViewAt.set(saleId, performance.now());
+      this.#live.watch(saleId, this.#codes.of(saleId));
+    } else {
+      this.#inViewAt.delete(saleId);
+      this.#live.unwatch(saleId);
+    }
   }
 
   /** What is said of the connection: without a network nothing is live, though a socket may not have noticed yet. */
@@ -299,6 +310,14 @@ export class Store {
   /** Whether changes of this sale arrive by themselves. */
   isLive(saleId: string): boolean {
     return this.shownLink === 'live' && this.#live.isLive(saleId);
+  }
+
+  /** Whether to say as of when a sale is shown: changes of it do not arrive, nor will they in a moment. */
+  isStill(saleId: string): boolean {
+    const inViewAt = this.#inViewAt.get(saleId);
+    const askedAtMs = inViewAt === undefined ? undefined : Math.max(inViewAt, this.#linkedAt);
+    const isLive = this.shownLink === 'live';
+    return isStill({ isLive, isWatched: this.#live.isLive(saleId), askedAtMs }, performance.now());
   }
 
   /** Reads again the sales that are looked at and are not live. */
