@@ -369,7 +369,7 @@ export function Purchases() {
                   ) : null,
                 )}
                 <p class="soft small">
-                  {words.purchase.order} <code class="mono">{purchaseId}</code> · {format.time(createdAt)}
+                  {words.purchase.order} <code class="mono">{purchaseId}</code> · <time>{format.time(createdAt)}</time>
                 </p>
                 <Story since={createdAt} version={updatedAt} isAbout={({ subjectId }) => subjectId === purchaseId} />
               </div>
