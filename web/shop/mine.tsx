@@ -345,6 +345,7 @@ export function Purchases() {
                 <div class="row">
                   <Badge kind={state}>{words.purchase.state[state]}</Badge>
                   <strong>{format.money(amount)}</strong>
+                  <time class="soft small">{format.time(createdAt)}</time>
                 </div>
                 <p>
                   <Name>
@@ -369,7 +370,7 @@ export function Purchases() {
                   ) : null,
                 )}
                 <p class="soft small">
-                  {words.purchase.order} <code class="mono">{purchaseId}</code> · <time>{format.time(createdAt)}</time>
+                  {words.purchase.order} <code class="mono">{purchaseId}</code>
                 </p>
                 <Story since={createdAt} version={updatedAt} isAbout={({ subjectId }) => subjectId === purchaseId} />
               </div>
