@@ -35,10 +35,13 @@ const lengths = [
 
 const ofTime: ReadonlySet<string | undefined> = new Set(['dayPeriod', 'hour', 'minute', 'second', 'timeZoneName']);
 
-/** A point in time in which a line may end between the day and the time, and nowhere else: an hour stays with its zone. */
-function held(format: Intl.DateTimeFormat, iso: string): string {
-  const parts = format.formatToParts(new Date(iso));
-  const isBetween = (at: number) => !ofTime.has(parts[at - 1]?.type) && ofTime.has(parts[at + 1]?.type);
+/**
+ * Points in time in which a line may end between the day and the time, between one point and the other, and nowhere else: an hour
+ * stays with its zone.
+ */
+function held(parts: readonly { readonly type: string; readonly value: string }[]): string {
+  const isBetween = (at: number) =>
+    (!ofTime.has(parts[at - 1]?.type) && ofTime.has(parts[at + 1]?.type)) || /[–~]/.test(parts[at]?.value ?? '');
   return parts.map(({ value }, at) => (isBetween(at) ? value : value.replaceAll(' ', '\u00a0'))).join('');
 }
 
@@ -75,6 +78,7 @@ export function formatFor(
   }
 
   const isToday = (iso: string) => new Date(iso).toDateString() === new Date(now()).toDateString();
+  const written = (form: Intl.DateTimeFormat, iso: string) => held(form.formatToParts(new Date(iso)));
   const secondsUntil = (iso: string) => Math.max(0, Math.ceil((Date.parse(iso) - now()) / 1_000));
   const inUnit = (unit: string, unitDisplay: 'short' | 'long', value: number) =>
     new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay }).format(value);
@@ -85,14 +89,18 @@ export function formatFor(
       const digits = minorDigits[currency] ?? 2;
       return amountIn(currency, digits).format(amountMinor / 10 ** digits);
     },
-    time(iso) {
-      return isToday(iso) ? held(today, iso) : short.format(new Date(iso));
+    time: (iso) => (isToday(iso) ? written(today, iso) : short.format(new Date(iso))),
+    deadline: (iso) => written(isToday(iso) ? inZone : fitting(iso), iso),
+    fullTime: (iso) => written(fitting(iso), iso),
+    dated: (iso) => written(anyYear, iso),
+    span(from, to) {
+      const parts = fitting(from, to).formatRangeToParts(new Date(from), new Date(to));
+      const [zone, other] = parts.flatMap(({ type }, at) => (type === 'timeZoneName' ? [at] : []));
+      // Over several days each end has its zone; it is another one only where the clocks were set in between.
+      if (zone === undefined || other === undefined || parts[zone]?.value !== parts[other]?.value) return held(parts);
+      return held(parts.filter((_, at) => at !== zone - 1 && at !== zone));
     },
-    deadline: (iso) => held(isToday(iso) ? inZone : fitting(iso), iso),
-    fullTime: (iso) => held(fitting(iso), iso),
-    dated: (iso) => anyYear.format(new Date(iso)),
-    span: (from, to) => fitting(from, to).formatRange(new Date(from), new Date(to)),
-    clock: (atMs) => exact.format(atMs),
+    clock: (atMs) => held(exact.formatToParts(atMs)),
     left(iso) {
       let rest = secondsUntil(iso);
       const from = lengths.findIndex(([, size]) => rest >= size || size === 1);

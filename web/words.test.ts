@@ -128,6 +128,14 @@ describe('formats', () => {
     for (const [day] of pieces.filter(({ length }) => length === 2)) expect(day).toContain('4');
   });
 
+  test.each(['en', 'ko'] as const)('no time in %s is parted from its half of the day or its zone', (locale) => {
+    const { time, dated, span, clock } = format(locale);
+    const [soon, later, day] = ['2030-05-01T12:30:00Z', '2030-05-01T20:30:00Z', '2030-05-04T20:30:00Z'] as const;
+    const said = [time(soon), dated(day), clock(now), span(soon, later), span(soon, day)];
+    for (const text of said) expect(text).not.toMatch(/ (AM|PM|GMT|UTC)|(오전|오후) /);
+    for (const text of [span(soon, later), span(soon, day)]) expect(text.match(/GMT|UTC/g)).toHaveLength(1);
+  });
+
   test('a zero has no sign', () => {
     expect([format('en').number(-0), format('ko').number(-0), format('en').number(-3)]).toEqual(['0', '0', '-3']);
   });

@@ -285,6 +285,8 @@ test.each([
     await page.goto(`${pages.url}/sales/${sale.saleId}`);
     const rules = page.locator('section').filter({ hasText: 'How this sale works' });
     for (const rule of [
+      // The zone is said once.
+      ...[/^Reservations: [^+]*GMT\+9\.$/, /^Purchase of what is set aside for you: [^+]*GMT\+9\.$/],
       'One person may have 4 at most, all reservations together.',
       'Your place in line is kept even if you close this page.',
       ...[
@@ -357,6 +359,10 @@ test('what the shop called off is not said to be given back, and says why', asyn
   await page.getByText('Earlier reservations (1)').click();
   const item = page.locator('li.item').filter({ hasText: 'Cancelled' });
   await item.getByText('The sale was called off.').waitFor();
+  // Nor does its page promise times to reserve and to buy.
+  await item.getByRole('link').click();
+  await page.getByText('This sale was called off.').waitFor();
+  expect(await page.getByText(/How this sale works|GMT\+9/).count()).toBe(0);
   await page.context().close();
 }, 30_000);
 

@@ -345,7 +345,7 @@ export function Purchases() {
                 <div class="row">
                   <Badge kind={state}>{words.purchase.state[state]}</Badge>
                   <strong>{format.money(amount)}</strong>
-                  <time class="soft small">{format.time(createdAt)}</time>
+                  <time class="soft small">{format.dated(createdAt)}</time>
                 </div>
                 <p>
                   <Name>

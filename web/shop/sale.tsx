@@ -213,7 +213,7 @@ function OneSale({ sale }: { sale: SaleView }) {
             {words.sale.share}
           </button>
         </div>
-        <Rules sale={sale} />
+        {sale.status !== 'cancelled' && <Rules sale={sale} />}
       </div>
     </article>
   );
@@ -234,14 +234,14 @@ function ContactFirst() {
   );
 }
 
-/** The rules of a sale, in plain words. */
+/** The rules of a sale that is not called off, in plain words. */
 function Rules({ sale }: { sale: SaleView }) {
   const { words, format } = useShop();
   const { rules, rulesTitle } = words.sale;
   const { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt, waitlistSize } = sale;
   const lines = [
-    rules.reserve(format.fullTime(reserveOpensAt), format.fullTime(reserveClosesAt)),
-    rules.buy(format.fullTime(purchaseOpensAt), format.fullTime(purchaseClosesAt)),
+    rules.reserve(format.span(reserveOpensAt, reserveClosesAt)),
+    rules.buy(format.span(purchaseOpensAt, purchaseClosesAt)),
     rules.cap(format.number(sale.capPerCustomer)),
     ...(asksForContact(sale) ? [rules.contact] : []),
     ...(sale.capPer === 'externalId' ? [rules.known] : []),

@@ -73,7 +73,7 @@ function Account({ me }: { me: Me }) {
         <div class="fact">
           <dt>{settings.number}</dt>
           <dd>
-            <code>{me.customerId}</code>
+            <code class="mono">{me.customerId}</code>
           </dd>
         </div>
       </dl>

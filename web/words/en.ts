@@ -86,8 +86,8 @@ export const en = {
       waitlist: (places: string, life: string) =>
         `When everything is taken, the waitlist has room for ${places}. What becomes free is offered in turn, and you have ${life} to buy it.`,
       noWaitlist: 'There is no waitlist: when everything is taken, requests are turned down.',
-      reserve: (from: string, until: string) => `Reserve from ${from} until ${until}.`,
-      buy: (from: string, until: string) => `Buy what is set aside for you from ${from} until ${until}.`,
+      reserve: (span: string) => `Reservations: ${span}.`,
+      buy: (span: string) => `Purchase of what is set aside for you: ${span}.`,
       payWithin: (time: string) => `Once you can buy, you have ${time} to do it.`,
       pay: 'You pay when you buy, not when you reserve.',
       otherwise: 'What you do not buy in time goes to the next in line, and you pay nothing.',
@@ -233,7 +233,7 @@ export const en = {
     once: 'One payment for all.',
     mixed: 'One payment can be in one currency only. Choose those of one currency.',
     accepted: 'Your payment is on its way.',
-    unknown: 'We do not know yet whether your payment has arrived. It is asked again until we do; you pay only once.',
+    unknown: 'We do not know yet whether your payment has arrived. We ask again until we do; you pay only once.',
     cards: {
       tok_approve: 'A card that is accepted',
       tok_decline: 'A card that is declined',
@@ -285,7 +285,7 @@ export const en = {
     verified: 'Shown to be yours.',
     notVerified: 'Not shown to be yours yet.',
     verify: 'Show that the address is yours',
-    verifyHint: 'Some sales are only for customers who have. A code is mailed to you.',
+    verifyHint: 'Some sales are only for customers who have shown this. A code is mailed to you.',
     codeSent: (email: string) =>
       `A code is on its way to ${email}. It is good for an hour; one is sent every five minutes at most.`,
     confirm: 'Confirm',
@@ -297,7 +297,7 @@ export const en = {
     passwordChanged: 'The password is changed, and your other sessions are ended.',
     sessions: 'Where you are signed in',
     noSessions: 'This cannot be loaded right now.',
-    session: (since: string, used: string) => `Since ${since}, last used ${used}.`,
+    session: (since: string, used: string) => `Since ${since}; last used ${used}.`,
     thisOne: 'This one.',
     endOthers: 'Sign out everywhere else',
     othersEnded: 'All other sessions are ended.',
