@@ -62,7 +62,7 @@ function linesOf(concurrency: ReadonlyMap<string, number>): Line[] {
       of: (perSecond, customers) => duration(customers / perSecond),
     },
     {
-      what: `Workers that pay a fifth of them within ${paidWithinSeconds / 60} minutes (\`pay\`), without the provider`,
+      what: `Workers that pay a fifth of them within ${paidWithinSeconds / 60} minutes (\`pay\`), without the provider; so many came, and more can be served`,
       verb: 'purchase rush',
       formula: `${shareBuying} × customers ÷ ${paidWithinSeconds} s ÷ figure`,
       of: (perSecond, customers) => shown(Math.ceil((shareBuying * customers) / paidWithinSeconds / perSecond)),
@@ -75,7 +75,7 @@ function linesOf(concurrency: ReadonlyMap<string, number>): Line[] {
       of: (perSecond, customers) => shown(Math.ceil((shareBuying * customers) / 3_600 / perSecond)),
     },
     {
-      what: 'Processes that answer everybody who asks in the busiest second (`get-reservation`)',
+      what: 'Processes that answer everybody who asks in the busiest second (`get-reservation`); so many came, and more can be served',
       verb: 'everybody asks',
       formula: 'reservations in that second ÷ figure',
       of: (perSecond, _, column) => shown(Math.ceil((askingAtOnce[column] ?? 0) / perSecond)),
