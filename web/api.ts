@@ -23,6 +23,8 @@ export interface Api extends Http {
   readonly anybody: Http['http'];
   register(name: string, email: string, password: string, locale?: string): Promise<Me>;
   signIn(email: string, password: string): Promise<Me>;
+  /** Whether this browser has kept a session; only `resume` says whether it still holds. */
+  hasSession(): boolean;
   /** Who is signed in on this browser, if anybody is. */
   resume(): Promise<Me | undefined>;
   signOut(): Promise<void>;
@@ -134,6 +136,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
       const body = { email, password, ...(deviceToken ? { deviceToken } : {}) };
       return enter(email, await dataOf(anybody.http.POST('/auth/login', { body })));
     },
+    hasSession: () => session.stored() !== undefined,
     resume,
     async signOut() {
       const tokens = session.stored();

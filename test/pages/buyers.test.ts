@@ -366,6 +366,30 @@ test('what the shop called off is not said to be given back, and says why', asyn
   await page.context().close();
 }, 30_000);
 
+test('nothing moves under a finger while a page learns who is signed in, and connects', async () => {
+  const { page, sale } = await opened(saleOf(1), (path) => (path === '/reservations' ? good(emptyPage) : undefined));
+  await page.route('**/me', async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    await route.fallback();
+  });
+  await page.addInitScript(() => {
+    const seen = new Set<string>();
+    Object.assign(globalThis, { seen });
+    const look = () => {
+      const reserve = document.querySelector('.reserve button[type="submit"]');
+      const buttons = [...document.querySelectorAll('.top button')].map(({ textContent }) => textContent);
+      if (reserve) seen.add(JSON.stringify([Math.round(reserve.getBoundingClientRect().top + scrollY), buttons]));
+      requestAnimationFrame(look);
+    };
+    look();
+  });
+  await page.goto(`${pages.url}/sales/${sale.saleId}`);
+  await page.locator('.top .badge.live').waitFor();
+  const seen = await page.evaluate(() => [...(globalThis as unknown as { seen: Set<string> }).seen]);
+  expect(seen).toEqual([expect.stringMatching(/^\[\d+,\["Notifications"\]\]$/)]);
+  await page.context().close();
+}, 30_000);
+
 test('offline the page is not called live, and can be asked to try again', async () => {
   const { page } = await opened();
   await page.goto(pages.url);

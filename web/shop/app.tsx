@@ -67,11 +67,11 @@ function Header() {
         </PlaceLink>
         {me && (
           <span role="status">
-            <Badge kind={shop.shownLink}>{frame.link[shop.shownLink]}</Badge>
+            {!shop.isConnecting && <Badge kind={shop.shownLink}>{frame.link[shop.shownLink]}</Badge>}
           </span>
         )}
         <span class="grow" />
-        {me && (
+        {shop.isSomebody && (
           <button
             type="button"
             class="quiet bell"
@@ -104,7 +104,7 @@ function Header() {
               {me.name}
             </bdi>
           </span>
-        ) : (
+        ) : shop.isSomebody ? null : (
           <button
             type="button"
             onClick={() => {
@@ -138,9 +138,9 @@ function Home() {
     .sort((one, other) => other.purchaseClosesAt.localeCompare(one.purchaseClosesAt));
   return (
     <>
-      <div class={shop.me ? 'lead own' : 'lead'}>
+      <div class={shop.isSomebody ? 'lead own' : 'lead'}>
         <h1 tabIndex={-1}>{words.home.title}</h1>
-        {!shop.me && <p>{words.home.lead}</p>}
+        {!shop.isSomebody && <p>{words.home.lead}</p>}
       </div>
       <Mine />
       <section aria-labelledby="sales-title">

@@ -11,7 +11,7 @@ import type { Store } from './store.ts';
 export function Mine({ saleId }: { saleId?: string }) {
   const shop = useShop();
   const { words } = shop;
-  if (!shop.me) return null;
+  if (!shop.isSomebody) return null;
   const own = [...shop.reservations.values()].filter((one) => saleId === undefined || one.saleId === saleId);
   const shown = saleId === undefined ? own.filter(isCurrent) : ofOneSale(own);
   const current = shown.map((reservation) => ({ reservation, next: nextIn(shop, reservation) })).sort(byUrgency);

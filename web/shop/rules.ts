@@ -40,7 +40,7 @@ export function isReservingOver({ reserveClosesAt, purchaseClosesAt }: Times, no
 }
 
 /** For so long a watch may be unconfirmed on a connection that is live, before a sale is said not to be. */
-const confirmMs = 2_000;
+export const confirmMs = 2_000;
 
 /** Whether a sale stands still though somebody looks at it; its watch may have been asked for this very moment. */
 export function isStill(

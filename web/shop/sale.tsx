@@ -356,7 +356,7 @@ function ReserveForm({ sale }: { sale: SaleView }) {
         </fieldset>
       )}
       <p class="note">{hint}</p>
-      {!shop.me && taking !== 'full' && <p class="note">{form.signInHint}</p>}
+      {!shop.isSomebody && taking !== 'full' && <p class="note">{form.signInHint}</p>}
     </form>
   );
 }

@@ -36,7 +36,7 @@ import {
   type Words,
 } from '../words.ts';
 import { openCodes } from './codes.ts';
-import { isOpen, isOvertaken, isStill, newerStock } from './rules.ts';
+import { confirmMs, isOpen, isOvertaken, isStill, newerStock } from './rules.ts';
 
 /** How often what nobody pushes to us is read again. */
 const lookMs = 5_000;
@@ -118,6 +118,8 @@ export class Store {
   /** Since when each sale is in view, and the connection is as it is; by a clock that nobody sets. */
   readonly #inViewAt = new Map<string, number>();
   #linkedAt = 0;
+  /** When the connection was first asked for. */
+  #openedAt = 0;
   #productsAsked = new Map<string, Promise<void>>();
   #resuming: Promise<unknown> | undefined;
   #intents;
@@ -202,6 +204,11 @@ export class Store {
       if (this.mineState === 'failed') await this.#resume().catch(() => undefined);
     };
     await Promise.all([this.readSales(), this.readPlace(), mine()]);
+  }
+
+  /** Whether somebody is signed in, as far as is known: until the API has said who, by what this browser has kept. */
+  get isSomebody(): boolean {
+    return this.me !== undefined || (this.#resuming !== undefined && this.#api.hasSession());
   }
 
   /** Finds out who is signed in, once for all who ask at the same time. Rejects if the API does not say. */
@@ -307,6 +314,11 @@ export class Store {
     return this.link === 'live' && !this.online ? 'reconnecting' : this.link;
   }
 
+  /** Whether the first connection may be there in a moment: nothing is said of it before, and no line moves for it. */
+  get isConnecting(): boolean {
+    return this.shownLink !== 'live' && performance.now() - this.#openedAt < confirmMs;
+  }
+
   /** Whether changes of this sale arrive by themselves. */
   isLive(saleId: string): boolean {
     return this.shownLink === 'live' && this.#live.isLive(saleId);
@@ -314,6 +326,7 @@ export class Store {
 
   /** Whether to say as of when a sale is shown: changes of it do not arrive, nor will they in a moment. */
   isStill(saleId: string): boolean {
+    if (this.isConnecting) return false;
     const inViewAt = this.#inViewAt.get(saleId);
     const askedAtMs = inViewAt === undefined ? undefined : Math.max(inViewAt, this.#linkedAt);
     const isLive = this.shownLink === 'live';
@@ -349,6 +362,7 @@ export class Store {
   /* What is one's own */
 
   #signedIn(me: Me | undefined): void {
+    const known = this.me;
     if (me?.customerId !== this.me?.customerId || !me) {
       for (const map of [this.reservations, this.purchases]) map.clear();
       this.chosen.clear();
@@ -360,6 +374,7 @@ export class Store {
     this.me = me;
     if (me) {
       this.#tellServer(me);
+      if (!known) this.#openedAt = performance.now();
       this.#live.open();
       void this.readMine().then(() => this.repeatIntents());
     } else {
