@@ -329,7 +329,8 @@ test('a round of the minute’s rule that is too short for all sales goes on by 
   await advanceAll(deps, over());
   const rounds: unknown[] = [];
   for (let messages = await receive(deps); messages.length > 0; messages = await receive(deps)) {
-    rounds.push(...messages);
+    // A boundary that an earlier test has scheduled may come due meanwhile; it is carried, and is no round.
+    rounds.push(...messages.filter((message) => Object.hasOwn(Object(message), 'detail-type')));
     for (const message of messages) await trigger(deps, message);
   }
   expect(rounds).toHaveLength(1);
