@@ -219,13 +219,15 @@ interface Unasked {
 }
 
 /** The most questions in one call of the script; each takes microseconds, during which Redis serves no other client. */
-const questionsPerCall = 100;
+const questionsPerCall = 16;
+/** With several, this process works on some answers while Redis works on the next; with one, both wait for each other. */
+const callsInFlight = 4;
 
 /** Questions that come while others are under way share the next round trip. */
 const statusCalls = ({ redis }: Needs<'redis'>) =>
   batched<Asked, MirroredAnswer | Unasked | 'unknown'>((questions) => askStatuses(redis, questions), {
     maxBatchSize: questionsPerCall,
-    maxInFlight: 1,
+    maxInFlight: callsInFlight,
   });
 
 /**

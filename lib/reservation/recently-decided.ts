@@ -48,15 +48,17 @@ export function recentlyDecided({ clock }: Needs<'clock'>): RecentlyDecided {
   function openMemory() {
     return { ids: new RecentIds(), waryUntilMs: 0 };
   }
-  const isSuspect = (kind: AlreadyDecided['what'], id: string): boolean => {
+  /** Those of the claims whose ids of this kind were met before; all of them while this kind surprises. */
+  const suspects = <Claim>(kind: AlreadyDecided['what'], claims: readonly Claim[], idOf: (claim: Claim) => string) => {
     const { ids, waryUntilMs } = kinds[kind];
-    return ids.meet(id) || clock() < waryUntilMs;
+    const met = claims.filter((claim) => ids.meet(idOf(claim)));
+    return clock() < waryUntilMs ? claims : met;
   };
 
   return {
     meet: (claims) => ({
-      mayBeDecided: claims.filter(({ reservationId }) => isSuspect('reservation', reservationId)),
-      mayHaveOthers: claims.filter(({ customerId }) => isSuspect('customer', customerId)),
+      mayBeDecided: suspects('reservation', claims, ({ reservationId }) => reservationId),
+      mayHaveOthers: suspects('customer', claims, ({ customerId }) => customerId),
     }),
     surprised: (what) => {
       kinds[what].waryUntilMs = clock() + waryForMs;

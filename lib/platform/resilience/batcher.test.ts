@@ -66,6 +66,18 @@ test('items of one turn of the event loop share a batch, and batches in flight a
   expect(await answers).toEqual([10, 20, 30, 40, 50]);
 });
 
+test('items that come one after the other, as from several sockets, share a batch until all were read', async () => {
+  const server = slowServer();
+  const ask = batched(server.ask, { maxBatchSize: 10, maxInFlight: 2 });
+  const first = ask(1);
+  await new Promise((resolve) => process.nextTick(resolve));
+  const second = ask(2);
+  await server.settled();
+  expect(server.asked).toEqual([[1, 2]]);
+  await server.answer();
+  expect(await Promise.all([first, second])).toEqual([10, 20]);
+});
+
 test('an error in place of a result fails that item alone', async () => {
   const server = slowServer();
   const ask = batched(server.ask, { maxBatchSize: 10, maxInFlight: 1 });

@@ -1,9 +1,10 @@
 /**
  * Batching: items that are submitted one by one are processed together.
  *
- * DataLoader makes the batches, p-limit bounds how many are in flight. A batch starts at once while fewer are in flight;
- * otherwise it collects items until its turn. So a single item never waits for others, and where many arrive at once
- * (a batch of payments; a host that serves many requests) they share the cost of a round trip or a commit.
+ * DataLoader makes the batches, p-limit bounds how many are in flight. While fewer are in flight, a batch starts once all
+ * that has arrived was read from the sockets; otherwise it collects items until its turn. So a single item never waits for
+ * others, and where many arrive at once (a batch of payments; a host that serves many requests) they share the cost of a
+ * round trip or a commit.
  */
 import DataLoader from 'dataloader';
 import pLimit from 'p-limit';
@@ -33,10 +34,12 @@ export function batched<Item, Result>(
       cache: false,
       maxBatchSize,
       batchScheduleFn: (dispatch) =>
-        void limit(async () => {
-          dispatch();
-          await underWay.catch(() => undefined);
-        }),
+        setImmediate(() =>
+          limit(async () => {
+            dispatch();
+            await underWay.catch(() => undefined);
+          }),
+        ),
     },
   );
   return (item) => loader.load(item);
