@@ -4,7 +4,14 @@
  * The claims of a sale are spread over buckets. Each is a small hash with a packed value for each reservation, and for each
  * customer the units that count against the cap. Values are packed because a launch stores millions of them.
  */
-import type { CustomerId, PurchaseId, ReservationId, SaleId, SaleTag } from '#platform/kernel/ids.ts';
+import {
+  type CustomerId,
+  hexAt,
+  type PurchaseId,
+  type ReservationId,
+  type SaleId,
+  type SaleTag,
+} from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { claimBucket } from '#sale/sale-id.ts';
 import { countedAgainstCap, type ReservationState, unitsAgainstCap } from '#state/reservation-state.ts';
@@ -78,7 +85,7 @@ const statesByLetter = new Map<string, ReservationState>([
  * its owner's id. A bucket holds claims of several customers; the field cannot be named without the owner's id (I10).
  */
 export function reservationField(reservationId: ReservationId, customerId: CustomerId): string {
-  return short(reservationId.slice(24) + customerId.slice(24, 30));
+  return short(reservationId, 24, 36) + short(customerId, 24, 30);
 }
 
 /** The last 12 hex digits of the id of the reservation with this field. */
@@ -103,12 +110,21 @@ export function unitsOfClaim(packed: string): number {
 
 /** A customer's field in a bucket: bits of the id that do not choose the bucket; `@` sets it apart from reservations. */
 export function customerField(customerId: CustomerId): string {
-  return `@${short(customerId.slice(19, 23) + customerId.slice(24, 32))}`;
+  return `@${short(customerId.slice(19, 23) + customerId.slice(24, 32), 0, 12)}`;
 }
 
-/** Hex digits in base64url: two thirds of their length. */
-function short(hex: string): string {
-  return Buffer.from(hex, 'hex').toString('base64url');
+/** What three hex digits are in base64url, by their value. */
+const shortOfThree = Array.from({ length: 2 ** 12 }, (_, value) => {
+  return Buffer.from(`${value.toString(16).padStart(3, '0')}000`, 'hex')
+    .toString('base64url')
+    .slice(0, 2);
+});
+
+/** The hex digits of a text from `from` up to `to` in base64url: two for each three of them. */
+function short(text: string, from: number, to: number): string {
+  let shortened = '';
+  for (let at = from; at < to; at += 3) shortened += shortOfThree[hexAt(text, at, at + 3)] ?? '';
+  return shortened;
 }
 
 function bytesOf(shortened: string): Buffer {

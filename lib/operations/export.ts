@@ -12,6 +12,7 @@ import { maxPageSize, type Page } from '#platform/handlers/pagination.ts';
 import { byteOrderMark, csvLine } from '#platform/kernel/csv.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
+import { beginPaced } from '#platform/resilience/pace.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 import type { ExportQuery, FoundCustomer, FoundPurchase, FoundReservation, ListName } from './look-up.shapes.ts';
 import { lookUpCustomers, lookUpPurchases, lookUpReservations } from './look-up.ts';
@@ -21,7 +22,7 @@ export const rowsPerPart = 5_000;
 const charactersPerPart = 3_000_000;
 const partMs = 6_000;
 /** How many rows are read at once. */
-const rowsPerPage = 1_000;
+const rowsPerPage = 500;
 /** The longest text that a cell of a spreadsheet holds is 32,767 characters. */
 const cellAtMost = 32_000;
 
@@ -122,7 +123,7 @@ async function recorded(
   return new Reply(text, nextCursor === null ? headers : { ...headers, 'x-next-cursor': nextCursor });
 }
 
-/** Reads pages until the part is full, its time is over, or the list is. */
+/** Reads pages, at the pace of long work, until the part is full, its time is over, or the list is. */
 async function part<Row>(
   { clock }: Needs<'clock'>,
   cursor: string | undefined,
@@ -131,9 +132,10 @@ async function part<Row>(
 ): Promise<Part | Refusal> {
   const lines = cursor === undefined ? [byteOrderMark + csvLine(columns.map(([header]) => header))] : [];
   const endsAtMs = clock() + partMs;
+  const rest = beginPaced(clock);
   let [rows, characters] = [0, 0];
   let next: string | null | undefined = cursor;
-  do {
+  for (;;) {
     const page: Page<Row> | Refusal = await read(next);
     if (isRefusal(page)) return page;
     for (const row of page.items) {
@@ -143,6 +145,9 @@ async function part<Row>(
     }
     rows += page.items.length;
     next = page.nextCursor;
-  } while (next !== null && rows + rowsPerPage <= rowsPerPart && characters < charactersPerPart && clock() < endsAtMs);
-  return { text: lines.join(''), rows, nextCursor: next };
+    const isFull = rows + rowsPerPage > rowsPerPart || characters >= charactersPerPart || clock() >= endsAtMs;
+    // The part that follows comes at once if the reader is a program, so the last page has its rest as well.
+    if (next !== null) await rest(endsAtMs);
+    if (next === null || isFull) return { text: lines.join(''), rows, nextCursor: next };
+  }
 }

@@ -73,7 +73,9 @@ export interface Sizes {
   readonly rowsPerPage: number;
   /** Fields of Redis that are held in one page; a larger bucket is read in parts. */
   readonly fieldsPerPage: number;
-  /** Rows that one statement adds up. */
+  /** Up to how many rows the books of a sale are added up by one statement; those of a larger one are in pages. */
+  readonly rowsInOneSum: number;
+  /** Rows that one statement adds up of larger books. */
   readonly rowsPerSum: number;
   /** Rows and fields after which a step is committed. */
   readonly workPerStep: number;
@@ -88,7 +90,8 @@ export interface Sizes {
 export const defaultSizes: Sizes = {
   rowsPerPage: 500,
   fieldsPerPage: 2_500,
-  rowsPerSum: 50_000,
+  rowsInOneSum: 50_000,
+  rowsPerSum: 5_000,
   workPerStep: 20_000,
   stepMs: 1_500,
 };

@@ -217,8 +217,8 @@ async function goOn(
 }
 
 /** Whether one statement may take too long to add up the sale's books. */
-function isLarge(rows: number, { rowsPerSum }: Sizes): boolean {
-  return rows > rowsPerSum;
+function isLarge(rows: number, { rowsInOneSum }: Sizes): boolean {
+  return rows > rowsInOneSum;
 }
 
 function sum(one: Pending, other: Pending): Pending {

@@ -9,11 +9,13 @@
  */
 
 import type { Needs } from '#platform/environment/deps.ts';
-import type { CustomerId, ReservationId } from '#platform/kernel/ids.ts';
+import { type CustomerId, hexAt, type ReservationId } from '#platform/kernel/ids.ts';
 import type { AlreadyDecided } from './reservation.store.ts';
 
 /** How many ids of each kind are remembered at least: about ten full batches. At most, it is twice as many. */
 const rememberedIds = 20_000;
+/** So many that a mark is found after one or two looks. */
+const placesOfMarks = 2 ** 16;
 /**
  * How long everything of a kind is looked up after a miss. A second attempt costs as much as ten batches of look-ups, so it
  * pays only while misses are frequent.
@@ -70,22 +72,45 @@ export function recentlyDecided({ clock }: Needs<'clock'>): RecentlyDecided {
  * The latest ids, in two generations: when the younger is full, the older is forgotten. A worker meets each id of a batch
  * once, and a cache that orders every entry cost it a tenth of its time.
  *
- * Of each id its last 32 bits are kept, which are random in every kind of id: a set of small numbers is compared without
- * looking at other memory, and keeps no text alive. An id that shares them with another is looked up needlessly.
+ * Of each id its last 32 bits are kept, which are random in every kind of id. An id that shares them with another is looked
+ * up needlessly.
  */
 class RecentIds {
-  #younger = new Set<number>();
-  #older = new Set<number>();
+  #younger = new Marks();
+  #older = new Marks();
 
   /** Whether this id was remembered; from now on it is. */
   meet(id: string): boolean {
-    const mark = Number.parseInt(id.slice(-8), 16) | 0;
+    const mark = hexAt(id, 28, 36) || 1;
     if (this.#younger.has(mark)) return true;
     if (this.#younger.size >= rememberedIds) {
       this.#older = this.#younger;
-      this.#younger = new Set();
+      this.#younger = new Marks();
     }
     this.#younger.add(mark);
     return this.#older.has(mark);
+  }
+}
+
+/** A set of 32-bit numbers other than zero. It takes half the time of a `Set`, since it makes no objects and never grows. */
+class Marks {
+  size = 0;
+  readonly #places = new Uint32Array(placesOfMarks);
+
+  has(mark: number): boolean {
+    return this.#places[this.#placeOf(mark)] === mark;
+  }
+
+  /** Adds a mark that it does not have. */
+  add(mark: number): void {
+    this.#places[this.#placeOf(mark)] = mark;
+    this.size++;
+  }
+
+  /** Where it is, or would be: the first of the places after its own that has it, or nothing. */
+  #placeOf(mark: number): number {
+    let place = mark % placesOfMarks;
+    while (this.#places[place] !== mark && this.#places[place] !== 0) place = (place + 1) % placesOfMarks;
+    return place;
   }
 }

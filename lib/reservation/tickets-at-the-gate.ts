@@ -16,9 +16,13 @@ const claimsPerCall = 100;
  * The claims, those that did not pass the gate with the ticket that Redis has for them, if it is an earlier one. If Redis does
  * not answer, the others stay as they are: decisions do not depend on it.
  */
-export async function withTicketsOfTheGate(deps: Needs<'redis' | 'once'>, claims: readonly Claim[]): Promise<Claim[]> {
+export async function withTicketsOfTheGate(
+  deps: Needs<'redis' | 'once'>,
+  claims: readonly Claim[],
+): Promise<readonly Claim[]> {
   const found = new Map<Claim, number>();
   const ungated = claims.filter((claim) => !claim.gated);
+  if (ungated.length === 0) return claims;
   try {
     for (let start = 0; start < ungated.length; start += claimsPerCall) {
       const look = async (claim: Claim) => {

@@ -4,7 +4,7 @@
  * Invariant: the last digit of a tag fixes the number of buckets at the sale's creation. So the sale's id, or that of one
  * of its reservations, is enough to find a claim, without a look-up.
  */
-import { type CustomerId, newId, type ReservationId, type SaleId, type SaleTag } from '#platform/kernel/ids.ts';
+import { type CustomerId, hexAt, newId, type ReservationId, type SaleId, type SaleTag } from '#platform/kernel/ids.ts';
 
 /** The length of a tag in bytes: the last of its sale's id, the first of its reservations' ids. */
 export const tagBytes = 6;
@@ -38,7 +38,7 @@ export function saleTagOf(reservationId: ReservationId): SaleTag {
 /** The number of the bucket that holds a customer's claims in a sale. */
 export function claimBucket(tag: SaleTag, customerId: CustomerId): number {
   // The end of a UUID is random in every version; its start is the time, so customers of one minute would share a bucket.
-  return Number.parseInt(customerId.slice(-6), 16) & (bucketCount(tag) - 1);
+  return hexAt(customerId, 30, 36) & (bucketCount(tag) - 1);
 }
 
 /** The numbers of all buckets of a sale. */

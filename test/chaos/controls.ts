@@ -93,7 +93,7 @@ const tossWebhookBelieved = inModule(() => import('#purchase/toss-webhook.ts'), 
 const smallSteps = inModule(() => import('#reconcile/reconcile.ts'), {
   reconcileOnTrigger: (real) => (deps, batch, deadlineMs) =>
     real(deps, batch, deadlineMs, {
-      ...{ rowsPerPage: 20, fieldsPerPage: 200, rowsPerSum: 50_000 },
+      ...{ rowsPerPage: 20, fieldsPerPage: 200, rowsInOneSum: 50_000, rowsPerSum: 5_000 },
       ...{ workPerStep: 40, stepMs: 1_500 },
     }),
 });

@@ -39,7 +39,7 @@ afterAll(async () => {
 });
 
 /** Small enough for a handful of rows to take many steps. */
-const tiny: Sizes = { rowsPerPage: 3, fieldsPerPage: 4, rowsPerSum: 4, workPerStep: 1, stepMs: 1_500 };
+const tiny: Sizes = { rowsPerPage: 3, fieldsPerPage: 4, rowsInOneSum: 4, rowsPerSum: 4, workPerStep: 1, stepMs: 1_500 };
 
 interface Holder {
   readonly reservationId: ReservationId;
@@ -368,8 +368,8 @@ test('a bucket that is too large to be held at once is read in parts, and repair
   await deps.redis.hset(keys.sale(saleTag(saleId)), 'pendingUnits', 3);
   const { deps: environment, sent } = noting();
   const trigger = reconcileTrigger({ saleId });
-  await reconcileOnTrigger(environment, [trigger], 0, { ...tiny, rowsPerSum: 50 });
-  await oneStepEach(environment, sent, { ...tiny, rowsPerSum: 50 });
+  await reconcileOnTrigger(environment, [trigger], 0, { ...tiny, rowsInOneSum: 50, rowsPerSum: 50 });
+  await oneStepEach(environment, sent, { ...tiny, rowsInOneSum: 50, rowsPerSum: 50 });
   const { drifts } = await runOf(idOfTrigger(trigger));
   const seen = drifts.map(({ kind, what, found, repaired }) => [kind, what, found, repaired]).sort();
   expect(seen).toEqual(

