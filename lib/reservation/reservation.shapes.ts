@@ -43,26 +43,24 @@ export const ReservationReduction = z
   .meta({ id: 'ReservationReduction' });
 
 /** The command in the queue `reservations`. Unknown fields, as from a newer build, are ignored. */
-export const ReserveCommand = z
-  .object({
-    reservationId: idOf<ReservationId>(),
-    saleId: idOf<SaleId>(),
-    customerId: idOf<CustomerId>(),
-    quantity: Quantity,
-    atLeast: Quantity,
-    /** What sales may ask of this customer, by the token of the request (`standingOf`); absent if nothing. */
-    standing: z.string().max(16).optional(),
-    /** What the code proves that came with the request (`accessOf`); absent without one. */
-    access: z.string().max(64).optional(),
-    /** Place in line, the time of admission; absent when the gate was unavailable, and then SQS's timestamp counts. */
-    ticket: z.number().int().positive().optional(),
-    correlationId: z.string().optional(),
-    /** What the shop has noted on it, and the API key that asked; both absent for a customer's own request. */
-    label: Label.optional(),
-    keyId: idOf<ApiKeyId>().optional(),
-  })
-  .readonly();
-export type ReserveCommand = z.output<typeof ReserveCommand>;
+export const ReserveCommand = z.object({
+  reservationId: idOf<ReservationId>(),
+  saleId: idOf<SaleId>(),
+  customerId: idOf<CustomerId>(),
+  quantity: Quantity,
+  atLeast: Quantity,
+  /** What sales may ask of this customer, by the token of the request (`standingOf`); absent if nothing. */
+  standing: z.string().max(16).optional(),
+  /** What the code proves that came with the request (`accessOf`); absent without one. */
+  access: z.string().max(64).optional(),
+  /** Place in line, the time of admission; absent when the gate was unavailable, and then SQS's timestamp counts. */
+  ticket: z.number().int().positive().optional(),
+  correlationId: z.string().optional(),
+  /** What the shop has noted on it, and the API key that asked; both absent for a customer's own request. */
+  label: Label.optional(),
+  keyId: idOf<ApiKeyId>().optional(),
+});
+export type ReserveCommand = Readonly<z.output<typeof ReserveCommand>>;
 
 /** The answer to an accepted request. */
 export const ReservationAccepted = z
