@@ -4,6 +4,7 @@
  *   npm run bench                    everything, at least five rounds; results and charts go to bench/results
  *   npm run bench -- --quick         at most three minutes: fewer rounds, fewer rivals
  *   npm run bench -- --only drain    one suite (several with commas)
+ *   npm run bench -- --only drain --keep    its part of the kept report and its charts are replaced, with a date of their own
  *   npm run bench -- --only scale    every verb of a large sale, up to 1,000,000 reservations; with --quick up to 10,000
  *   npm run bench -- --only scale --sizes 1000,10000 --verbs opening,closing --keep    what is kept of other verbs stays
  *   npm run bench -- --only quiet    what a quiet sale waits for, and what it would cost to do without
@@ -21,7 +22,7 @@ import { ownArguments, refuse } from '#local/arguments.ts';
 import { defaultFolder } from '#local/state-folder.ts';
 import { buildBundle } from './bundle.ts';
 import { NotExact, startEnvironment } from './environment.ts';
-import { keep } from './keep.ts';
+import { keep, keepSuites } from './keep.ts';
 import { printMeasures } from './print-report.ts';
 import { chartsOf } from './report-charts.ts';
 import { Runner } from './runner.ts';
@@ -39,9 +40,9 @@ import { webhooks } from './suites/webhooks.ts';
 
 /** What is run unless suites are named. */
 const usual: readonly Suite[] = [drain, queue, burst, scaling, accept, read, memory];
-const suites: readonly Suite[] = [...usual, quiet, scale, webhooks];
-/** What has a file of its own. */
-const keptAlone: readonly Suite[] = [quiet, read, scale, webhooks];
+/** Each has a file of its own. */
+const keptAlone: readonly Suite[] = [quiet, scale, webhooks];
+const suites: readonly Suite[] = [...usual, ...keptAlone];
 
 const { values } = ownArguments('bench');
 const wanted = values.only?.split(',');
@@ -56,6 +57,9 @@ if (sizes?.some((size) => !Number.isInteger(size) || size < 1)) {
   refuse('--sizes are whole numbers, separated by commas, such as 1000,10000.');
 }
 const verbs = values.verbs?.split(',');
+if (values.keep && (values.quick || (chosen.length > 1 && chosen.some((suite) => keptAlone.includes(suite))))) {
+  refuse(`Only full runs are kept, and ${keptAlone.map(({ name }) => name).join(', ')} one by one.`);
+}
 
 /** The suite whose report is kept by itself, if there is one. */
 const alone =
@@ -123,9 +127,10 @@ const kept = isFull ? join(import.meta.dirname, 'results') : join(folder, 'bench
 mkdirSync(kept, { recursive: true });
 for (const [name, chart] of charts) writeFileSync(join(kept, name), chart);
 if (isFull) writeFileSync(join(kept, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
-if (alone && report.exact) {
-  await keep(alone, report);
-  say(`kept as bench/results/${alone}.json`);
+if (values.keep && report.exact && !isFull) {
+  if (alone) await keep(alone, report);
+  else keepSuites(report);
+  say(`kept as bench/results/${alone ?? 'report'}.json`);
 }
 printMeasures(report);
 say(`saved to ${file}; charts in ${kept}`);

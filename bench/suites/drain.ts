@@ -8,7 +8,7 @@
 
 import { bestSettings, described, type Settings } from '../best-settings.ts';
 import type { ContenderName } from '../contender.ts';
-import type { ContenderInfo, Run, Runner } from '../runner.ts';
+import type { ContenderInfo, Run } from '../runner.ts';
 import { asDeployed, shippedBatchSize, shippedWorkers } from '../settings.ts';
 import { compare, type Measure, type Series, series, shown } from '../statistics.ts';
 import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
@@ -32,8 +32,6 @@ const line: Record<Scenario, { full: readonly ContenderName[]; quick: readonly C
 
 /** Fast designs need more messages to be busy for as long as slow ones. */
 const fast: readonly ContenderName[] = ['ours', 'r4-lua-write-behind', 'r7-group-commit', 'bulk-insert'];
-
-const warmUpLimitMs = 60_000;
 
 /** A host that handles several batches at once, as Lambda Managed Instances does: one process for all workers. */
 const oneHost: Settings = { processes: 1, lanes: shippedWorkers, batch: shippedBatchSize };
@@ -70,7 +68,9 @@ export const drain: Suite = {
         const info = await runner.info(name);
         const count = countFor(name);
         const settings = name === 'ours' ? asDeployed : await bestSettings(context, info, scenario, count);
-        if (name === 'ours') await warmUp(runner, scenario, quick ? 10 : 50);
+        // Rivals are warm from their sweep; ours has none.
+        if (name === 'ours')
+          await runner.run(name, { plan: planFor(scenario, count), ...settings, limitMs: 2 * limitMs });
         enter(`${scenario} ${name}`, info, { ...settings }, scenario, count);
       }
       if (scenario === 'hot') {
@@ -108,19 +108,6 @@ export const drain: Suite = {
     };
   },
 };
-
-/**
- * Lets each of our processes handle so many batches. Rivals are warm from their sweep, in which the one process of group commit
- * handles some 100,000 requests of each scenario; each process compiles its code by itself, so each of ours handles as many.
- */
-async function warmUp(runner: Runner, scenario: Scenario, batchesEach: number): Promise<void> {
-  const count = requestsFillingBatches(
-    batchesEach * shippedWorkers * shippedBatchSize,
-    shippedBatchSize,
-    shippedWorkers,
-  );
-  await runner.run('ours', { plan: planFor(scenario, count), ...asDeployed, limitMs: warmUpLimitMs });
-}
 
 function costOf(runs: readonly Run[]): Run['cpuUs'] {
   const mean = (pick: (run: Run) => number): number => runs.reduce((sum, run) => sum + pick(run), 0) / runs.length;

@@ -1,7 +1,7 @@
 /**
  * The figures that the documents show are those of the kept reports, compared by value.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { declaredConcurrency, partOf, planOf, planPage, readKeptScale, tableOf, tablePage } from '#bench/capacity.ts';
 import type { Measure } from '#bench/statistics.ts';
@@ -11,11 +11,8 @@ import { readKept } from '../chaos/kept.ts';
 const read = (path: string) => readFileSync(join(projectRoot, path), 'utf8');
 const keptMeasures = (file: string) => (JSON.parse(read(file)) as { measures: Measure[] }).measures;
 const whole = keptMeasures('bench/results/report.json');
-const ofReads = 'bench/results/read.json';
-// A suite that was run alone since then has measures that the whole run did not have yet.
-const alone = existsSync(join(projectRoot, ofReads)) ? keptMeasures(ofReads) : [];
 const ofWebhooks = keptMeasures('bench/results/webhooks.json');
-const measures = [...whole, ...alone.filter(({ name }) => !whole.some((one) => one.name === name)), ...ofWebhooks];
+const measures = [...whole, ...ofWebhooks];
 
 const cellsOf = (line: string) => line.split('|').slice(1, -1);
 const numbersIn = (text = '') =>
