@@ -11,8 +11,9 @@ test('a suite that was run alone replaces its part of the kept report, and nothi
     series: [rates('drain one', 1), rates('read one', 2)],
     notes: ['drain: drifted', 'read: drifted'],
     details: { drain: { of: 'then' }, read: { of: 'then' } },
-    since: { drain: 'before' },
+    since: { drain: { at: 'before', machine: { model: 'an older one' } } },
     at: 'then',
+    machine: { model: 'one' },
   };
   const part = {
     suites: ['read'],
@@ -21,6 +22,7 @@ test('a suite that was run alone replaces its part of the kept report, and nothi
     notes: [],
     details: { read: { of: 'now' } },
     at: 'now',
+    machine: { model: 'another' },
   };
   expect(replaced(whole, part)).toEqual({
     suites: ['drain', 'read'],
@@ -28,7 +30,11 @@ test('a suite that was run alone replaces its part of the kept report, and nothi
     series: [rates('drain one', 1), rates('read one', 3)],
     notes: ['drain: drifted'],
     details: { drain: { of: 'then' }, read: { of: 'now' } },
-    since: { drain: 'before', read: 'now' },
+    since: {
+      drain: { at: 'before', machine: { model: 'an older one' } },
+      read: { at: 'now', machine: { model: 'another' } },
+    },
     at: 'then',
+    machine: { model: 'one' },
   });
 });

@@ -35,8 +35,9 @@ interface WholeReport extends KeptReport {
   readonly suites: readonly string[];
   readonly notes: readonly string[];
   readonly at: string;
-  /** By suite, when it was measured again. */
-  readonly since?: Readonly<Record<string, string>>;
+  readonly machine: { readonly model: string };
+  /** By suite, when it was measured again, and on what. */
+  readonly since?: Readonly<Record<string, { readonly at: string; readonly machine: { readonly model: string } }>>;
 }
 
 /**
@@ -64,7 +65,10 @@ export function replaced(whole: WholeReport, part: WholeReport): WholeReport {
     series: named(whole.series, part.series),
     notes: [...others, ...part.notes],
     details: { ...whole.details, ...part.details },
-    since: { ...whole.since, ...Object.fromEntries(part.suites.map((suite) => [suite, part.at])) },
+    since: {
+      ...whole.since,
+      ...Object.fromEntries(part.suites.map((suite) => [suite, { at: part.at, machine: part.machine }])),
+    },
   };
 }
 
