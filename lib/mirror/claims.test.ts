@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { reservationStates } from '#state/reservation-state.ts';
-import { newId } from '#test/support/ids.ts';
-import { type MirroredReservation, pack, unpack } from './claims.ts';
+import { asId, newId } from '#test/support/ids.ts';
+import { customerField, type MirroredReservation, pack, reservationField, unpack } from './claims.ts';
 
 const anyRow = fc
   .record({
@@ -40,6 +40,20 @@ test('unpacking reverses packing, and the ticket is in plain hex, as the scripts
         shown: null,
       });
       expect(packed.split(':')[5]).toBe(ticket.toString(16));
+    }),
+  );
+});
+
+test('fields are parts of the ids in base64url, as builds before and after this one write them', () => {
+  const anyId = fc.uuid().map((id) => asId(id));
+  const short = (hex: string) => Buffer.from(hex, 'hex').toString('base64url');
+  fc.assert(
+    fc.property(anyId, anyId, (reservationId, customerId) => {
+      const ofCustomer = customerId.slice(19, 23) + customerId.slice(24, 32);
+      expect(customerField(customerId)).toBe(`@${short(ofCustomer)}`);
+      expect(reservationField(reservationId, customerId)).toBe(
+        short(reservationId.slice(24) + customerId.slice(24, 30)),
+      );
     }),
   );
 });

@@ -223,7 +223,7 @@ const questionsPerCall = 16;
 /** With several, this process works on some answers while Redis works on the next; with one, both wait for each other. */
 const callsInFlight = 4;
 
-/** Questions that come while others are under way share the next round trip. */
+/** Questions that are read together, or come while all calls are under way, share a call. */
 const statusCalls = ({ redis }: Needs<'redis'>) =>
   batched<Asked, MirroredAnswer | Unasked | 'unknown'>((questions) => askStatuses(redis, questions), {
     maxBatchSize: questionsPerCall,
