@@ -1,5 +1,5 @@
 import { type KeptScale, planOf, tableOf } from './capacity.ts';
-import type { ShownSize, ShownVerb } from './scale-report.ts';
+import { type ShownSize, type ShownVerb, shownBy } from './scale-report.ts';
 
 const nothing: Omit<ShownSize, 'size' | 'perSecond' | 'more'> = {
   ...{
@@ -71,4 +71,36 @@ test('a figure that is missing is an error; that a verb, or everything, was not 
 test('the table shows the largest size, and its cost against 10,000', () => {
   expect(tableOf(kept)).toContain('| opening | 1,000,000 | 10,000 rows/s | 120 µs | 1.2× |');
   expect(tableOf(undefined)).not.toMatch(/^\||\d/m);
+});
+
+describe('what is larger than the bounds are for', () => {
+  const at = (size: number, more: Partial<ShownSize>): ShownSize => ({
+    ...{ ...nothing, size, perSecond: 1, more: {} },
+    ...more,
+  });
+  const verb: ShownVerb = {
+    ...{ function: 'advance', memoryMb: 512, unit: 'rows/s', within: { lastMs: 180_000 } },
+    bySize: [
+      at(10_000, { lastMs: 1 }),
+      at(1_000_000, { lastMs: 170_000, heldMs: 20 }),
+      at(3_000_000, { lastMs: 500_000, heldMs: 60 }),
+    ],
+  };
+  const named = (of: ShownVerb, name: string) => shownBy({ opening: of }).measures.find((one) => one.name === name);
+
+  test('is shown, and held only to what is for any size', () => {
+    expect(tableOf({ measures: [], details: { scale: { opening: verb } } })).toMatch(
+      /\| opening \| 1,000,000 \|.*\n\| opening \| 3,000,000 \|/,
+    );
+    expect(named(verb, 'scale-last-opening')).toMatchObject({ ours: 170_000, holds: true });
+    expect(named(verb, 'scale-held-opening')).toMatchObject({ ours: 60, holds: false });
+  });
+
+  test('times of different processors are not compared', () => {
+    const [small, ...larger] = verb.bySize;
+    const mixed = { ...verb, bySize: [{ ...(small as ShownSize), processor: 'another' }, ...larger] };
+    expect(named(verb, 'scale-cost-opening')).toBeDefined();
+    expect(named(mixed, 'scale-cost-opening')).toBeUndefined();
+    expect(tableOf({ measures: [], details: { scale: { opening: mixed } } })).not.toContain('×');
+  });
 });

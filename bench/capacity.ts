@@ -7,7 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
-import { referenceSize, type ShownSize, type ShownVerbs } from './scale-report.ts';
+import { boundSize, largestOf, referenceFor, type ShownSize, type ShownVerbs } from './scale-report.ts';
 import { type Measure, rounded, shown } from './statistics.ts';
 
 /** The kept report of the suite. */
@@ -149,24 +149,28 @@ export async function declaredConcurrency(): Promise<Map<string, number>> {
 /** The table of what was kept. */
 export const tablePage = 'docs/measurements.md';
 
-/** The table of docs/measurements.md: every verb at the largest size that was measured, between its marks. */
+/** The table of docs/measurements.md, between its marks: every verb at the largest size that the bounds are for, and at larger ones. */
 export function tableOf(kept: KeptScale | undefined): string {
   if (!kept) return [begin, '', '_No run of the suite is kept yet._', '', end].join('\n');
-  const rows = Object.entries(kept.details.scale).map(([name, { bySize, unit }]) => {
-    const largest = bySize.at(-1) as ShownSize;
-    const reference = bySize.find(({ size }) => size === referenceSize && size < largest.size);
-    const { heldMs, heldMedianMs, diskMs, purchasesP99Ms, purchasesAloneP99Ms } = largest;
-    const told = largest.lastMs > 0 ? `${seconds(largest.firstMs)} – ${seconds(largest.lastMs)}` : '';
+  const shownSizes = Object.entries(kept.details.scale).flatMap(([name, { bySize, unit }]) => {
+    const largest = largestOf(bySize);
+    return bySize
+      .filter((one) => one === largest || one.size > boundSize)
+      .map((one) => ({ name, unit, one, reference: referenceFor(one, bySize) }));
+  });
+  const rows = shownSizes.map(({ name, unit, one, reference }) => {
+    const { heldMs, heldMedianMs, diskMs, purchasesP99Ms, purchasesAloneP99Ms } = one;
+    const told = one.lastMs > 0 ? `${seconds(one.firstMs)} – ${seconds(one.lastMs)}` : '';
     return [
-      ...[name, shown(largest.size), `${shown(largest.perSecond)} ${unit}`, `${shown(largest.cpuUsPerRow)} µs`],
-      reference ? `${shown(rounded(largest.cpuUsPerRow / reference.cpuUsPerRow))}×` : '',
+      ...[name, shown(one.size), `${shown(one.perSecond)} ${unit}`, `${shown(one.cpuUsPerRow)} µs`],
+      reference ? `${shown(rounded(one.cpuUsPerRow / reference.cpuUsPerRow))}×` : '',
       heldMs > 0 ? `${shown(heldMs)} (${shown(heldMedianMs)}) ms` : '',
       diskMs === undefined ? '' : `${shown(diskMs)} ms`,
       told,
-      `${shown(largest.peakMib)} MiB`,
+      `${shown(one.peakMib)} MiB`,
       purchasesP99Ms === null ? '' : `${shown(purchasesP99Ms)} (${shown(purchasesAloneP99Ms)}) ms`,
-      `${shown(100 * largest.waitedShare)} %`,
-      Object.entries(largest.more)
+      `${shown(100 * one.waitedShare)} %`,
+      Object.entries(one.more)
         .map(([what, value]) => `${what} ${shown(value)}`)
         .join(', '),
     ];

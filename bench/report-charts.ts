@@ -1,13 +1,9 @@
 /** Which charts a report is shown by, and of which figures. A suite that was not run has no chart. */
 import { barChart, barOf, type Line, lineChart } from './charts.ts';
+import { largestOf, type ShownVerb } from './scale-report.ts';
 import { shippedBatchSize } from './settings.ts';
 import type { Series } from './statistics.ts';
 import type { Point } from './suites/scaling.ts';
-
-/** What the chart of the suite `scale` shows of a verb. */
-interface ScaleOfVerb {
-  readonly bySize: readonly { readonly size: number; readonly cpuUsPerRow: number }[];
-}
 
 /** The charts by file name. */
 export function chartsOf(report: {
@@ -58,7 +54,7 @@ export function chartsOf(report: {
       }),
     );
   }
-  const verbs = Object.entries(report.details.scale ?? {}) as [string, ScaleOfVerb][];
+  const verbs = Object.entries(report.details.scale ?? {}) as [string, ShownVerb][];
   if (verbs.length > 0) {
     charts.set(
       'scale.svg',
@@ -67,10 +63,17 @@ export function chartsOf(report: {
         subtitle: 'function and databases together, against the smallest size',
         xTitle: 'reservations of the sale (logarithmic)',
         yTitle: 'times as much',
-        lines: verbs.map(([label, { bySize }]) => ({
-          label,
-          points: bySize.map(({ size, cpuUsPerRow }) => ({ x: size, y: cpuUsPerRow / (bySize[0]?.cpuUsPerRow ?? 1) })),
-        })),
+        lines: verbs.map(([label, { bySize }]) => {
+          const comparable = bySize.filter(({ processor }) => processor === largestOf(bySize)?.processor);
+          const [smallest] = comparable;
+          return {
+            label,
+            points: comparable.map(({ size, cpuUsPerRow }) => ({
+              x: size,
+              y: cpuUsPerRow / (smallest?.cpuUsPerRow ?? 1),
+            })),
+          };
+        }),
         logarithmicX: true,
       }),
     );

@@ -20,6 +20,8 @@ const bounds = {
 };
 /** The size with which larger ones are compared. */
 export const referenceSize = 10_000;
+/** The size for which the bounds are; what is larger is shown, and held to those that are for any size. */
+export const boundSize = 1_000_000;
 /** From this size on a function's memory must not grow. */
 const flatFrom = 100_000;
 /** What one verb has shown at one size. */
@@ -27,6 +29,8 @@ export interface ShownSize extends Omit<ScaleFigures, 'told' | 'cpuMs' | 'server
   readonly size: number;
   /** When it was measured. */
   readonly at: string;
+  /** On which processors; not known of figures that were kept before it was noted, which are all of the same kind. */
+  readonly processor?: string;
   readonly perSecond: number;
   /** Processor time for each row, of the function and of the databases for it, microseconds. */
   readonly cpuUsPerRow: number;
@@ -52,6 +56,16 @@ export interface ShownVerb {
 }
 
 export type ShownVerbs = Readonly<Record<string, ShownVerb>>;
+
+/** The largest size that the bounds are for, of those that were measured. */
+export function largestOf(bySize: readonly ShownSize[]): ShownSize | undefined {
+  return bySize.findLast(({ size }) => size <= boundSize) ?? bySize.at(-1);
+}
+
+/** The size with which a larger one is compared. Times of different processors cannot be. */
+export function referenceFor({ size, processor }: ShownSize, bySize: readonly ShownSize[]): ShownSize | undefined {
+  return bySize.find((one) => one.size === referenceSize && one.size < size && one.processor === processor);
+}
 
 /** The figures of a run together with those that were kept of other verbs and sizes. Pure. */
 export function together(kept: ShownVerbs, found: ShownVerbs): ShownVerbs {
@@ -125,11 +139,11 @@ function measuresOf(name: string, { bySize: results, memoryMb, within }: ShownVe
     });
   };
   const most = (of: (one: ShownSize) => number) => Math.max(...results.map(of));
-  const largest = results.at(-1);
+  const largest = largestOf(results);
   if (!largest) return measures;
   const at = largest.size.toLocaleString('en-US');
-  const reference = results.find(({ size }) => size === referenceSize);
-  if (reference && reference !== largest) {
+  const reference = referenceFor(largest, results);
+  if (reference) {
     const { cpuUsPerRow, perSecond } = reference;
     const against = `at ${at} against ${referenceSize.toLocaleString('en-US')}`;
     add('cost', largest.cpuUsPerRow, cpuUsPerRow, 1 / bounds.cost, 'µs', `processor time a row, ${against}`);

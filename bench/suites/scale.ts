@@ -4,7 +4,7 @@
  * A verb runs in a process of its own, as its function, with one message at a time; meanwhile customers buy in another sale,
  * in another process. A run that told, ended or refunded somebody twice, or left somebody out, is not exact.
  */
-import { constants, setPriority } from 'node:os';
+import { constants, cpus, setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readDeclared } from '#local/serverless-config.ts';
 import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
@@ -148,7 +148,7 @@ async function measure(
       const cpuUsPerRow = (ownCpuMs * 1_000) / handled;
       const others = { purchases: latenciesMs.length, purchasesFailed, purchasesP99Ms, purchasesAloneP99Ms: quietMs };
       const figuresKept = { size, perSecond, cpuUsPerRow, diskMs, ...others, ...rest };
-      return { ...roundedIn(figuresKept), at: new Date().toISOString() };
+      return { ...roundedIn(figuresKept), at: new Date().toISOString(), processor: cpus()[0]?.model ?? '' };
     } finally {
       await child.stop();
       await buyers.stop();
