@@ -1,9 +1,9 @@
 /**
- * A function of the suite `scale`, in a process of its own: carries out one verb on one sale, with one message at a time,
+ * A function of the suite `scale`, in a process of its own: carries out one verb on one sale or many, with one message at a time,
  * and says how long it took, what it needed, and whom it told. Queue and bus are kept in memory and take no time; the
  * provider answers at once.
  *
- *   forked with the verb's name, the sale's id, its size and the ids of the databases' processes, as JSON
+ *   forked with the verb's name, how many reservations its sales have and the ids of the databases' processes, as JSON
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -55,9 +55,13 @@ export interface ScaleFigures {
 /** What the process is forked with. */
 export interface ScaleTask {
   readonly name: string;
-  readonly saleId: SaleId;
   readonly size: number;
   readonly servers: readonly number[];
+}
+
+/** What it is started with. */
+export interface ScaleStart {
+  readonly saleIds: readonly SaleId[];
 }
 
 /** How many messages of the queue `purchases` the pay worker gets (serverless.yml). */
@@ -71,7 +75,7 @@ const messagesKept = 5_000;
 const eventsKept = 500;
 
 const [task = ''] = process.argv.slice(2);
-const { name, saleId, size, servers } = JSON.parse(task) as ScaleTask;
+const { name, size, servers } = JSON.parse(task) as ScaleTask;
 const registry = JSON.parse(readFileSync(process.env.HOLDFAST_REGISTRY ?? '', 'utf8')) as Registry;
 const mysqlUrl = registry['mysql/main'] ?? '';
 const plain = openUnhurried(mysqlUrl);
@@ -83,6 +87,8 @@ let eventBytes = 0;
 let startedMs = 0;
 let firstMs = 0;
 let lastMs = 0;
+/** When the first event of each sale was published, milliseconds after the start. */
+const begunMs = new Map<SaleId, number>();
 let isCounting = true;
 let redelivered = 0;
 
@@ -139,10 +145,10 @@ Object.defineProperty(deps, 'once', {
 /** Counts whom an event tells; what it means for the function is put into its queue, as the bus's rule does. */
 function note(event: BusEvent, detail: object): void {
   if (event['detail-type'] === 'reservations.reminded') {
-    for (const { reservationId } of event.detail.recipients) count(reservationId);
+    for (const { reservationId } of event.detail.recipients) count(event.detail.saleId, reservationId);
   }
   if (event['detail-type'] === 'reservations.changed') {
-    for (const { reservationId } of event.detail.changes) count(reservationId);
+    for (const { saleId, reservationId } of event.detail.changes) count(saleId, reservationId);
     const waiting = queues.get('advance') ?? [];
     if (event.detail.released && waiting.length < eventsKept) {
       waiting.push({ 'detail-type': event['detail-type'], detail });
@@ -150,8 +156,9 @@ function note(event: BusEvent, detail: object): void {
   }
 }
 
-function count(reservationId: ReservationId): void {
+function count(saleId: SaleId, reservationId: ReservationId): void {
   if (!isCounting) return;
+  if (!begunMs.has(saleId)) begunMs.set(saleId, lastMs);
   told.count++;
   told.high += Number.parseInt(reservationId.slice(-12, -6), 16);
   told.low += Number.parseInt(reservationId.slice(-6), 16);
@@ -179,8 +186,6 @@ async function deliver<T>(
   }
 }
 
-const advanceBy = (message: object): Promise<void> => deliver(advance, [AdvanceTrigger.parse(message)]);
-
 /** Gives the pay worker what waits for it. Returns how many messages that were. */
 async function pay(): Promise<number> {
   let paid = 0;
@@ -200,7 +205,7 @@ async function carry(): Promise<void> {
     const reconciling = queues.get('reconcile')?.shift();
     const advancing = queues.get('advance')?.shift();
     if (reconciling) await deliver(reconcileOnTrigger, [ReconcileTrigger.parse(reconciling)]);
-    if (advancing) await advanceBy(advancing);
+    if (advancing) await deliver(advance, [AdvanceTrigger.parse(advancing)]);
     if (!reconciling && !advancing) return;
   }
 }
@@ -212,7 +217,7 @@ function spent(): { cpuMs: number; serverCpuMs: number; waitedMs: number } {
   return { cpuMs: (user + system) / 1_000, serverCpuMs, waitedMs: waitedMs() };
 }
 
-async function carryOut(): Promise<ScaleFigures> {
+async function carryOut({ saleIds }: ScaleStart): Promise<ScaleFigures> {
   const verb = verbs[name];
   if (!verb) throw new Error(`there is no verb ${name}`);
   await untilAnswered(() => redisReady(deps.redis));
@@ -223,13 +228,16 @@ async function carryOut(): Promise<ScaleFigures> {
   const keep = (figure: string, value: number): void => {
     more[figure] = value;
   };
-  const run: Run = { deps, db: plain, saleId, size, carry, pay, advance: advanceBy, keep };
+  const [saleId] = saleIds;
+  if (!saleId) throw new Error('there is no sale');
+  const run: Run = { deps, db: plain, saleId, saleIds, size, carry, pay, keep };
   const before = spent();
   startedMs = performance.now();
   await verb.run(run);
   const tookMs = performance.now() - startedMs;
   const after = spent();
   isCounting = false;
+  if (saleIds.length > 1 && begunMs.size > 0) keep('lastSaleBegunMs', Math.max(...begunMs.values()));
   await verb.afterwards?.(run);
   const { heldMs, held, statementBytes } = extremes;
   const holding = {
@@ -249,8 +257,8 @@ async function carryOut(): Promise<ScaleFigures> {
 }
 
 process.on('disconnect', () => process.exit(0));
-process.once('message', () => {
-  carryOut().then(
+process.once('message', (start: ScaleStart) => {
+  carryOut(start).then(
     (figures) => process.send?.({ figures }),
     (error: Error) => process.send?.({ error: error.stack ?? error.message }),
   );

@@ -1,6 +1,6 @@
 /**
- * The verbs of a large sale: whom each concerns, what carries it out, and what must have become of everybody. The suite
- * `scale` prepares and checks; `scale-process.ts` carries out, in a process of its own.
+ * The verbs of a large sale, or of many: whom each concerns, what carries it out, and what must have become of everybody.
+ * The suite `scale` prepares and checks; `scale-process.ts` carries out, in a process of its own.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -42,12 +42,14 @@ export interface Run {
   /** For what is not measured; without a time limit. */
   readonly db: Sql;
   readonly saleId: SaleId;
+  /** All of them, of a verb that concerns many. */
+  readonly saleIds: readonly SaleId[];
+  /** How many reservations they have in all. */
   readonly size: number;
   /** Gives the function what was sent to its queue, until nothing is left. */
   carry(): Promise<void>;
   /** Gives the pay worker what was sent to its queue; returns how many messages that were. */
   pay(): Promise<number>;
-  advance(message: object): Promise<void>;
   /** Keeps another figure with those of the run. */
   keep(figure: string, value: number): void;
 }
@@ -55,6 +57,9 @@ export interface Run {
 export interface Verb {
   /** The function of serverless.yml that carries it out, or whose memory it must fit into. */
   readonly function: string;
+  /** Over how many sales so many reservations are spread; one unless given. */
+  readonly sales?: (size: number) => number;
+  /** Of each sale. */
   readonly crowd: (size: number) => Crowd;
   readonly terms: (nowMs: number) => LongSaleTerms;
   /** Its memory, if it must do with less than the function has. */
@@ -65,6 +70,7 @@ export interface Verb {
   readonly handles?: (size: number) => number;
   /** The unit of its rate. */
   readonly unit: string;
+  /** Of each sale. */
   prepare?(db: Sql, redis: RedisClient, saleId: SaleId, nowMs: number): Promise<void>;
   run(run: Run): Promise<void>;
   /** Finds out what else is kept; its time does not count. */
@@ -111,7 +117,7 @@ const onePerConnected = 10;
 /** Of how many messages a batch of the notify worker consists (serverless.yml). */
 const eventsPerBatch = 10;
 
-export const verbs: Readonly<Record<string, Verb>> = {
+const ofOneSale = {
   opening: {
     function: 'advance',
     unit: 'told/s',
@@ -436,7 +442,38 @@ export const verbs: Readonly<Record<string, Verb>> = {
       keep('askedMysqlOf1000', asked);
     },
   },
+} satisfies Readonly<Record<string, Verb>>;
+
+export const verbs: Readonly<Record<string, Verb>> = {
+  ...ofOneSale,
+  'opening of many sales': { ...ofOneSale.opening, sales: manySales },
+  'closing of many sales': { ...ofOneSale.closing, sales: manySales },
+  'expiry in many sales': { ...ofOneSale['expiry at once'], sales: manySales },
+  // The minute's rule must be through with all of them before it comes again.
+  'a round over quiet sales': {
+    function: 'advance',
+    unit: 'sales/s',
+    sales: quietSales,
+    crowd: (size) => ({ holding: size }),
+    terms: reserved,
+    handles: quietSales,
+    within: { tookMs: 60_000 },
+    run: async ({ deps, carry }) => {
+      await deps.queue('advance').send({ body: { 'detail-type': 'Scheduled Event' } });
+      await carry();
+    },
+  },
 };
+
+/** A hundred reservations in each sale, and more where there would be more than a thousand sales. */
+function manySales(size: number): number {
+  return Math.min(1_000, Math.ceil(size / 100));
+}
+
+/** Sales of a hundred reservations, in which nothing happens for an hour. */
+function quietSales(size: number): number {
+  return Math.ceil(size / 100);
+}
 
 /** Gives one customer in a hundred of a sale an account. */
 async function giveAccounts(db: Sql, _redis: RedisClient, saleId: SaleId): Promise<void> {
@@ -453,8 +490,9 @@ async function showPage(deps: Deps, saleId: SaleId): Promise<void> {
   if (isRefusal(answer)) throw new Error(answer.detail);
 }
 
-async function begin({ saleId, advance, carry }: Run): Promise<void> {
-  await advance({ saleId });
+/** The boundary of each sale comes, in all of them at once. */
+async function begin({ deps, saleIds, carry }: Run): Promise<void> {
+  for (const saleId of saleIds) await deps.queue('advance').send({ body: { saleId } });
   await carry();
 }
 
@@ -532,14 +570,16 @@ async function inParallel<T>(all: readonly T[], work: (one: T) => Promise<unknow
   await Promise.all(Array.from({ length: width }, worker));
 }
 
-/** Prepares the sale of a verb. */
+/** Prepares the sales of a verb. */
 export async function prepareVerb(
   verb: Verb,
   db: Sql,
   redis: RedisClient,
-  saleId: SaleId,
+  saleIds: readonly SaleId[],
   nowMs: number,
 ): Promise<void> {
-  if (verb.isMirrored) await mirrorLongSale(db, redis, saleId);
-  await verb.prepare?.(db, redis, saleId, nowMs);
+  for (const saleId of saleIds) {
+    if (verb.isMirrored) await mirrorLongSale(db, redis, saleId);
+    await verb.prepare?.(db, redis, saleId, nowMs);
+  }
 }

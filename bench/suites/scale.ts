@@ -16,7 +16,7 @@ import { type BenchEnvironment, NotExact } from '../environment.ts';
 import { givenLongSale } from '../long-sale.ts';
 import { cpuMsOf } from '../processor-time.ts';
 import type { Bought } from '../scale-buyers.ts';
-import type { ScaleFigures, ScaleTask } from '../scale-process.ts';
+import type { ScaleFigures, ScaleStart, ScaleTask } from '../scale-process.ts';
 import { lineOf, referenceSize, type ShownSize, type ShownVerb, shownBy } from '../scale-report.ts';
 import { prepareVerb, type Verb, verbs } from '../scale-verbs.ts';
 import { heapOptions } from '../settings.ts';
@@ -99,13 +99,17 @@ async function measure(
   try {
     await redisReady(redis);
     const nowMs = Date.now();
-    const saleId = await givenLongSale(db, verb.crowd(size), verb.terms(nowMs), nowMs);
-    await prepareVerb(verb, db, redis, saleId, nowMs);
-    const told = await sumsOf(environment, saleId);
+    const sales = verb.sales?.(size) ?? 1;
+    const saleIds: SaleId[] = [];
+    while (saleIds.length < sales) {
+      saleIds.push(await givenLongSale(db, verb.crowd(size / sales), verb.terms(nowMs), nowMs));
+    }
+    await prepareVerb(verb, db, redis, saleIds, nowMs);
+    const told = await sumsOf(environment, saleIds);
     const buyers = await startBuyers(environment, size);
     const child = startChild(environment, {
       file: bundled(processName),
-      args: [JSON.stringify({ name, saleId, size, servers: serversOf(environment) } satisfies ScaleTask)],
+      args: [JSON.stringify({ name, size, servers: serversOf(environment) } satisfies ScaleTask)],
       name: `scale-${name.replaceAll(/\W+/g, '-')}-${size}`,
       nodeOptions: heapOptions(memoryMb),
     });
@@ -116,7 +120,7 @@ async function measure(
       const quiet = await buyers.alone(quick ? quietSeconds.quick : quietSeconds.full);
       const disk = await watchDisk(environment.stack.dir);
       buyers.start();
-      child.send({ start: true });
+      child.send({ saleIds } satisfies ScaleStart);
       const limitMs = startLimitMs + rowLimitMs * size;
       const figures = await child
         .next(({ figures }) => figures as ScaleFigures | undefined, limitMs)
@@ -139,7 +143,7 @@ async function measure(
       ) {
         throw new NotExact(`${name} of ${size}: told ${counted.count} times, not ${tells * size}, or not everybody`);
       }
-      await check(environment, name, verb, size, saleId);
+      await check(environment, name, verb, size, saleIds);
       const handled = verb.handles?.(size) ?? size;
       const purchasesP99Ms = latenciesMs.length < purchasesForP99 ? null : percentile(latenciesMs, 0.99);
       const perSecond = (handled * 1_000) / rest.tookMs;
@@ -165,21 +169,21 @@ async function check(
   name: string,
   { check: expected }: Verb,
   size: number,
-  saleId: SaleId,
+  saleIds: readonly SaleId[],
 ): Promise<void> {
   const [sql, wanted] = expected?.(size) ?? [];
   if (sql === undefined) return;
-  const [rows] = await pool.query(sql.replaceAll(':sale', '?'), [toBytes(saleId)]);
+  const [rows] = await pool.query(sql.replaceAll('= :sale', 'IN (?)'), [saleIds.map(toBytes)]);
   const found = Number((rows as { count: unknown }[])[0]?.count);
   if (found !== wanted) throw new NotExact(`${name} of ${size}: ${sql} is ${found}, not ${wanted}`);
 }
 
-/** The sums of the ids of a sale's reservations, as the process counts those whom it tells. */
-async function sumsOf({ pool }: BenchEnvironment, saleId: SaleId): Promise<{ high: number; low: number }> {
+/** The sums of the ids of the sales' reservations, as the process counts those whom it tells. */
+async function sumsOf({ pool }: BenchEnvironment, saleIds: readonly SaleId[]): Promise<{ high: number; low: number }> {
   const part = (from: number) => `SUM(CONV(HEX(SUBSTRING(id, ${from}, 3)), 16, 10))`;
   const [rows] = await pool.query(
-    `SELECT ${part(11)} AS high, ${part(14)} AS low FROM reservations WHERE sale_id = ?`,
-    [toBytes(saleId)],
+    `SELECT ${part(11)} AS high, ${part(14)} AS low FROM reservations WHERE sale_id IN (?)`,
+    [saleIds.map(toBytes)],
   );
   const [sums] = rows as { high: unknown; low: unknown }[];
   return { high: Number(sums?.high), low: Number(sums?.low) };

@@ -357,6 +357,34 @@ export async function readOfferDeadlines(
   return rows.map((row) => deadlineAtMs(sale, row.deadlineMs));
 }
 
+/** How many sales are looked for in one statement, and how many rows it finds at most. */
+const salesPerLook = 100;
+const deadlinesPerLook = 1_000;
+
+/**
+ * Those of these sales in which somebody's deadline is not after `untilMs`, in the sale's own time. Among sales with very many
+ * such deadlines it may name one that has none; it leaves out none that has one.
+ */
+export async function findSalesWithDeadlines(
+  sql: Sql,
+  sales: readonly { readonly saleId: SaleId; readonly untilMs: number }[],
+): Promise<Set<SaleId>> {
+  const found = new Set<SaleId>();
+  for (let start = 0; start < sales.length; start += salesPerLook) {
+    const some = sales.slice(start, start + salesPerLook);
+    // Those who wait have no deadline, and come first in the index.
+    const ofSale = '(sale_id = ? AND deadline_ms >= 0 AND deadline_ms <= ?)';
+    const rows = await sql.rows<{ saleId: Buffer }>(
+      `SELECT sale_id AS saleId FROM waitlist WHERE ${some.map(() => ofSale).join(' OR ')} LIMIT ?`,
+      [...some.flatMap(({ saleId, untilMs }) => [toBytes(saleId), untilMs]), deadlinesPerLook],
+    );
+    const isCut = rows.length === deadlinesPerLook;
+    const named: SaleId[] = isCut ? some.map(({ saleId }) => saleId) : rows.map(({ saleId }) => fromBytes(saleId));
+    for (const saleId of named) found.add(saleId);
+  }
+  return found;
+}
+
 /** A position among the deadlines of a sale, in their order. */
 export interface DuePlace extends Pick<Waiting, 'atLeast' | 'ticket' | 'reservationId'> {
   /** In the sale's own time. */

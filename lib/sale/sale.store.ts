@@ -170,15 +170,14 @@ export interface SaleClose {
   readonly closesAtMs: number;
 }
 
-/** The sales in which time can still change something, the earliest close first; with `after`, those behind it. */
-export async function listUnfinishedSales(sql: Sql, after?: SaleClose): Promise<SaleClose[]> {
+/** A page of the sales in which time can still change something, the earliest close first; with `after`, those behind it. */
+export async function readUnfinishedSales(sql: Sql, limit: number, after?: SaleClose): Promise<SaleRow[]> {
   const behind = after ? 'AND (purchase_closes_at_ms > ? OR (purchase_closes_at_ms = ? AND id > ?))' : '';
-  const rows = await sql.rows<{ id: Buffer; closesAtMs: number }>(
-    `SELECT id, purchase_closes_at_ms AS closesAtMs FROM sales
-     WHERE (phase <> 'closed' OR allocated > 0 OR waitlisted > 0) ${behind} ORDER BY purchase_closes_at_ms, id`,
-    after ? [after.closesAtMs, after.closesAtMs, toBytes(after.saleId)] : [],
+  return select(
+    sql,
+    `WHERE (phase <> 'closed' OR allocated > 0 OR waitlisted > 0) ${behind} ORDER BY purchase_closes_at_ms, id LIMIT ?`,
+    [...(after ? [after.closesAtMs, after.closesAtMs, toBytes(after.saleId)] : []), limit],
   );
-  return rows.map(({ id, closesAtMs }) => ({ saleId: fromBytes(id), closesAtMs }));
 }
 
 async function selectSales(sql: Sql, saleIds: SaleId[], suffix: string): Promise<Map<SaleId, SaleRow>> {

@@ -3,11 +3,11 @@
  * SQS: stopped after each step, failing in each step, without their messages, and two at once. The test sets the clock.
  */
 import { type Crowd, givenLongSale, type LongSaleTerms } from '#bench/long-sale.ts';
-import { advanceAll } from '#launch/advance.ts';
 import { type Announcement, supersedes } from '#launch/announce.ts';
 import { cancelSale, pauseSale, resumeSale } from '#launch/change-sale.ts';
 import { JobCommand, readJobs, runJob } from '#launch/jobs.ts';
 import { rescheduleSale } from '#launch/reschedule.ts';
+import { advanceAll } from '#launch/round.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { type CustomerId, fromBytes, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';

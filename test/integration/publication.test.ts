@@ -3,7 +3,7 @@
  * not there for them is answered as an id that no sale has.
  */
 import { routes } from '#functions/http/routes.ts';
-import { advanceSale } from '#launch/advance.ts';
+import { advanceSale } from '#launch/advance-sale.ts';
 import { waitFor } from '#local/wait.ts';
 import { readLiveSale } from '#mirror/live-sale.ts';
 import { primeMirror } from '#mirror/mirror.ts';

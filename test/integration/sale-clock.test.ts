@@ -5,7 +5,7 @@
 
 import { setTimeout } from 'node:timers/promises';
 import { BusEvent } from '#events/catalog.ts';
-import { advanceSale } from '#launch/advance.ts';
+import { advanceSale } from '#launch/advance-sale.ts';
 import { pauseSale, resumeSale, updateSale } from '#launch/change-sale.ts';
 import { getSale } from '#launch/read-sale.ts';
 import { rescheduleSale } from '#launch/reschedule.ts';

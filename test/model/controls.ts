@@ -918,7 +918,7 @@ export const controls: readonly Control[] = [
     name: 'boundaries-multiply',
     description: 'Each boundary message sends all that follow it.',
     faults: [
-      inModule(() => import('#launch/advance.ts'), {
+      inModule(() => import('#launch/advance-sale.ts'), {
         advanceSale: (real) => (deps, saleId, deadlineMs) => real(deps, saleId, deadlineMs, 'everything'),
       }),
     ],
