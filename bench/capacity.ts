@@ -173,6 +173,7 @@ export function tableOf(kept: KeptScale | undefined): string {
       Object.entries(one.more)
         .map(([what, value]) => `${what} ${shown(value)}`)
         .join(', '),
+      one.processor ?? '',
     ];
   });
   const missed = kept.measures
@@ -191,7 +192,7 @@ export function tableOf(kept: KeptScale | undefined): string {
       'Longest sync of the disk',
       'First and last told',
     ],
-    ...['Peak memory', 'Others’ purchases, p99 (alone)', 'Waited for a processor', 'More'],
+    ...['Peak memory', 'Others’ purchases, p99 (alone)', 'Waited for a processor', 'More', 'Processors'],
   ];
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   const table = [line(header), line(header.map(() => '---')), ...rows.map(line)];
