@@ -81,7 +81,7 @@ export const CancellationView = z
 export type CancellationView = z.infer<typeof CancellationView>;
 
 /** How many reservations one transaction looks at, bought or not: it locks the sale meanwhile. */
-const rowsPerStep = 100;
+const rowsPerStep = 50;
 
 /**
  * Records for a locked sale that it is called off. Repeating it changes nothing, except that keeping the money may become

@@ -117,7 +117,7 @@ test('I6: is shown from the mirror as its row is: that it was granted is told, n
   await grant(saleId, person.reservationId);
   const mirrored = await seen(person);
   expect(mirrored).toMatchObject({ state: 'allocated', reason: null });
-  await deps.redis.flushall();
+  await deps.redis.flushdb();
   expect(await seen(person)).toEqual(mirrored);
 });
 
