@@ -10,6 +10,7 @@ import { type ChangeGroup, expandChanges } from '#events/changes.ts';
 import { customerField, type MirroredStatus, reservationField, unpack } from '#mirror/claims.ts';
 import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
+import { rowsPerTransaction } from '#reservation/release.ts';
 import { bucketsOf, claimBucket, saleTag } from '#sale/sale-id.ts';
 import { Digest, Sum } from '../world/choice.ts';
 import type { Row, RowChange, Value } from '../world/mysql.ts';
@@ -95,9 +96,6 @@ interface Told {
   /** The reference of the shop with which it was accepted. */
   reference: string | undefined;
 }
-
-/** As many offers as one transaction may make; whoever hears of them goes on with the rest. */
-const changesOfOneTransaction = 125;
 
 /** What says when units can be bought. */
 const timeColumns = ['purchase_opens_at_ms', 'purchase_closes_at_ms', 'clock_offset_ms'];
@@ -737,7 +735,7 @@ export class Checker {
       ({ before, after }) => before && after && c.number(after, 'at_least') < c.number(before, 'at_least'),
     );
     const brings =
-      (this.#bringsUnits(saleId, changes) || (asksLess && this.#isOpen(row))) && own.length < changesOfOneTransaction;
+      (this.#bringsUnits(saleId, changes) || (asksLess && this.#isOpen(row))) && own.length < rowsPerTransaction;
     if (newcomers.length === 0 && !brings) return;
     for (const waiting of this.#booksOf(saleId).waiting.values()) {
       const least = c.number(waiting, 'at_least');
