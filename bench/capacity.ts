@@ -115,7 +115,7 @@ export function planOf(kept: KeptScale | undefined, concurrency: ReadonlyMap<str
   const rows = linesOf(concurrency).map(({ what, verb, figure, formula, of }) => {
     const details = kept.details.scale[verb];
     if (details === undefined) return [what, `\`${verb}\``, 'not measured yet', formula, ...launches.map(() => '—')];
-    const largest = details.bySize.at(-1);
+    const largest = largestOf(details.bySize);
     const value = figure === undefined ? largest && rateAlone(largest) : largest?.more[figure];
     if (!largest || value === undefined) throw new Error(`${keptFile} has no ${figure ?? 'rate'} of ${verb}`);
     const name = `\`${verb}\`${figure === undefined ? '' : `, ${figure}`}, at ${shown(largest.size)}`;
