@@ -26,7 +26,7 @@ import {
 } from './reservation.store.ts';
 
 /** How many reservations one transaction ends or makes offers to, so that none locks a sale for long. */
-export const rowsPerTransaction = 90;
+export const rowsPerTransaction = 125;
 
 /**
  * Ends reservations of a locked sale, and offers the units that are then available to the waitlist. The rows must have
