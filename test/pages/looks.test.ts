@@ -130,10 +130,15 @@ describe('in Korean', () => {
 
   test('the choice holds over reloads, and the account is told in that language', async () => {
     const page = await shop.signedIn({ path: '/settings' });
+    // A reload may break off the call that tells; the page that follows tells again.
+    const told = page.waitForResponse(
+      (response) => response.request().method() === 'PATCH' && response.url().endsWith('/me') && response.ok(),
+    );
     await page.getByLabel('Language').selectOption({ label: '한국어' });
     await page.getByRole('heading', { name: '설정' }).waitFor();
     await page.reload();
     await page.getByRole('heading', { name: '설정' }).waitFor();
+    await told;
     const kept = await page.evaluate(() => localStorage.getItem('holdfast.session'));
     const { accessToken: token } = JSON.parse(kept ?? '{}') as { accessToken: string };
     expect(await shop.call('GET', '/me', { token })).toMatchObject({ locale: 'ko', timeZone: 'Asia/Seoul' });
