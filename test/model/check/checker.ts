@@ -734,6 +734,7 @@ export class Checker {
     const asksLess = own.some(
       ({ before, after }) => before && after && c.number(after, 'at_least') < c.number(before, 'at_least'),
     );
+    // A transaction that has made as many offers as one may leaves the rest to whoever hears of them.
     const brings =
       (this.#bringsUnits(saleId, changes) || (asksLess && this.#isOpen(row))) && own.length < rowsPerTransaction;
     if (newcomers.length === 0 && !brings) return;
