@@ -5,11 +5,11 @@
  * fewer rows moved than were read, so of several concurrent moves only one succeeds (invariant I3). Locks are taken in one
  * order everywhere, to avoid deadlocks: sales by id, then purchases, then reservations.
  */
+import type { SqlValue } from 'mysql2';
 import type { MirroredReservation } from '#mirror/claims.ts';
 import type { Code } from '#platform/kernel/errors.ts';
 import {
   type ApiKeyId,
-  bytesOfFew,
   type CustomerId,
   fromBytes,
   type PurchaseId,
@@ -17,6 +17,7 @@ import {
   type SaleId,
   toBytes,
 } from '#platform/kernel/ids.ts';
+import { insertRows } from '#platform/mysql/insert-rows.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs, shownDeadlineMs, toSaleTime } from '#sale/sale-clock.ts';
@@ -610,19 +611,18 @@ export async function canServeLine(tx: Tx, saleId: SaleId, units: number): Promi
  */
 export async function insertDecided(tx: Tx, decisions: readonly DecidedReservation[]): Promise<void> {
   if (decisions.length === 0) return;
-  const saleBytes = bytesOfFew();
   const plain = decisions.every(({ reason, deadlineMs }) => reason === null && deadlineMs === null);
   const byCustomers = decisions.every(({ keyId }) => keyId === undefined);
-  const keyBytes = bytesOfFew();
   const rows = decisions.map((decision) => {
-    const columns = columnsOf(decision, saleBytes(decision.saleId));
-    if (!plain) columns.push(decision.reason, decision.deadlineMs);
-    if (!byCustomers) columns.push(decision.keyId === undefined ? null : keyBytes(decision.keyId));
-    return columns;
+    const values = valuesOf(decision);
+    if (!plain) values.push(decision.reason, decision.deadlineMs);
+    if (!byCustomers) values.push(decision.keyId === undefined ? null : toBytes(decision.keyId));
+    return values;
   });
-  const names = `${decidedColumns}${plain ? '' : ', reason, deadline_ms'}${byCustomers ? '' : ', key_id'}`;
+  const { ids, others } = decidedColumns;
+  const more = [...(plain ? [] : ['reason', 'deadline_ms']), ...(byCustomers ? [] : ['key_id'])];
   try {
-    await tx.change(`INSERT INTO reservations (${names}) VALUES ?`, [rows]);
+    await insertRows(tx, 'reservations', { ids, others: [...others, ...more] }, rows);
   } catch (error) {
     if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
     if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
@@ -641,15 +641,17 @@ async function insertPlaces(tx: Tx, places: readonly ReservationRow[]): Promise<
   ]);
 }
 
-/** The columns whose values `columnsOf` returns, in its order. */
-const decidedColumns = `id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, version, accepted_at_ms,
-  decided_at_ms`;
+/** The columns whose values `valuesOf` returns, in its order. */
+const decidedColumns = {
+  ids: ['id', 'sale_id', 'customer_id'],
+  others: ['nth', 'ticket', 'quantity', 'at_least', 'state', 'units', 'version', 'accepted_at_ms', 'decided_at_ms'],
+};
 
-function columnsOf(decision: ReservationRow & Pick<DecidedReservation, 'nth'>, saleBytes: Buffer): unknown[] {
+function valuesOf(decision: ReservationRow & Pick<DecidedReservation, 'nth'>): SqlValue[] {
   return [
-    toBytes(decision.reservationId),
-    saleBytes,
-    toBytes(decision.customerId),
+    decision.reservationId,
+    decision.saleId,
+    decision.customerId,
     decision.nth,
     decision.ticket,
     decision.quantity,
@@ -720,9 +722,10 @@ export async function insertPart(tx: Tx, part: ReservationRow): Promise<void> {
   );
   const nth = Math.min(Number(row?.lowest ?? 0), 0) - 1;
   const owner = [part.purchaseId, part.partOf].map((id) => id && toBytes(id));
-  await tx.change(`INSERT INTO reservations (${decidedColumns}, reason, deadline_ms, purchase_id, part_of) VALUES ?`, [
-    [[...columnsOf({ ...part, nth }, toBytes(part.saleId)), part.reason, part.deadlineMs, ...owner]],
-  ]);
+  const { ids, others } = decidedColumns;
+  const columns = { ids, others: [...others, 'reason', 'deadline_ms', 'purchase_id', 'part_of'] };
+  const values = [...valuesOf({ ...part, nth }), part.reason, part.deadlineMs, ...owner];
+  await insertRows(tx, 'reservations', columns, [values]);
   if (part.deadlineMs !== null) await insertPlaces(tx, [part]);
 }
 

@@ -3,7 +3,8 @@
  *
  * Invariant I3: the key is (what moved, kind of movement), so a movement that happened once cannot be recorded twice.
  */
-import { bytesOfFew, newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { newId, type SaleId } from '#platform/kernel/ids.ts';
+import { insertRows } from '#platform/mysql/insert-rows.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { MovementKind } from './ledger.table.ts';
 import { saleTag } from './sale-id.ts';
@@ -16,18 +17,13 @@ export interface Movement {
   readonly units: number;
 }
 
+const ledgerColumns = { ids: ['subject_id', 'sale_id'], others: ['kind', 'units', 'at_ms'] };
+
 /** Appends movements to the ledger in one statement. Throws if a movement is already recorded. */
 export async function recordMovements(tx: Tx, movements: readonly Movement[], nowMs: number): Promise<void> {
   if (movements.length === 0) return;
-  const saleBytes = bytesOfFew();
-  const rows = movements.map(({ subjectId, kind, saleId, units }) => [
-    toBytes(subjectId),
-    kind,
-    saleBytes(saleId),
-    units,
-    nowMs,
-  ]);
-  await tx.change('INSERT INTO ledger (subject_id, kind, sale_id, units, at_ms) VALUES ?', [rows]);
+  const rows = movements.map(({ subjectId, kind, saleId, units }) => [subjectId, saleId, kind, units, nowMs]);
+  await insertRows(tx, 'ledger', ledgerColumns, rows);
 }
 
 /** The movement that brings units into a sale or takes them out. Its id carries the sale's tag, as reservations' do. */

@@ -569,6 +569,12 @@ function compileCall(name: string, args: Compiled[]): Compiled {
         if (typeof text === 'number') throw new NotUnderstood('SQL: LEFT of a number');
         return text === null || length === null ? null : text.slice(0, length);
       };
+    case 'X':
+      return (context) => {
+        const digits = first(context);
+        if (typeof digits !== 'string' || !/^(?:[0-9a-f]{2})*$/i.test(digits)) throw new SqlError(1064, 'syntax error');
+        return Buffer.from(digits, 'hex').toString('latin1');
+      };
     default:
       throw new NotUnderstood(`SQL: the function ${name} is not known here`);
   }
@@ -939,26 +945,33 @@ function planInsert(statement: Extract<Statement, { is: 'insert' }>, server: Mys
   const named = statement.columns?.map((column) => table.column(column));
   const scope: Scope = [{ alias: table.name, columns: table.columnIndex, binary: new Set() }];
   const updates = statement.onDuplicate?.map(assignment(table, scope, server));
+  const { values } = statement;
+  const written = values.shape === 'written' ? values.rows.map((row) => row.map((value) => compile(value, []))) : [];
+
+  function rowOf(values: readonly (Parameter | undefined)[]): Row {
+    if (values.length !== named?.length) throw new SqlError(1136, 'Column count mismatch');
+    const row: Value[] = [...defaults];
+    named.forEach((column, index) => {
+      row[column] = scalar(values[index]);
+    });
+    return row;
+  }
 
   function rowsOf(parameters: readonly Parameter[]): Row[] {
-    const given = parameters[statement.values.index];
-    if (statement.values.shape === 'object') {
+    if (values.shape === 'written') {
+      return written.map((row) => rowOf(row.map((value) => value({ rows: [], parameters, transaction: 0 }))));
+    }
+    const given = parameters[values.index];
+    if (values.shape === 'object') {
       if (typeof given !== 'object' || given === null || Array.isArray(given))
         throw new NotUnderstood('SQL: SET wants an object');
       const row: Value[] = [...defaults];
       for (const [column, value] of Object.entries(given)) row[table.column(column)] = scalar(value);
       return [row];
     }
-    const lists = statement.values.shape === 'row' ? [given] : given;
+    const lists = values.shape === 'row' ? [given] : given;
     if (!Array.isArray(lists)) throw new NotUnderstood('SQL: VALUES wants rows');
-    return lists.map((values) => {
-      if (!Array.isArray(values) || values.length !== named?.length) throw new SqlError(1136, 'Column count mismatch');
-      const row: Value[] = [...defaults];
-      named.forEach((column, index) => {
-        row[column] = scalar(values[index]);
-      });
-      return row;
-    });
+    return lists.map((list) => rowOf(Array.isArray(list) ? list : []));
   }
 
   return {
@@ -1108,13 +1121,15 @@ function planFor(text: string, server: MysqlServer): Plan {
   const known = own.get(text);
   if (known) return known;
   const statement = statements.get(text) ?? parseStatement(text);
-  statements.set(text, statement);
+  // Rows that are written out are written once.
+  const isOfOneUse = statement.is === 'insert' && statement.values.shape === 'written';
+  if (!isOfOneUse) statements.set(text, statement);
   const plan =
     statement.is === 'select'
       ? planSelect(statement, server)
       : statement.is === 'insert'
         ? planInsert(statement, server)
         : planChange(statement, server);
-  own.set(text, plan);
+  if (!isOfOneUse) own.set(text, plan);
   return plan;
 }

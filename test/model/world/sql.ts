@@ -52,8 +52,10 @@ export type Statement =
       readonly is: 'insert';
       readonly table: string;
       readonly columns: readonly string[] | undefined;
-      /** A parameter with one row, a list of rows, or columns and their values. */
-      readonly values: { readonly index: number; readonly shape: 'rows' | 'row' | 'object' };
+      /** A parameter with one row, a list of rows, or columns and their values; or rows that are written out. */
+      readonly values:
+        | { readonly index: number; readonly shape: 'rows' | 'row' | 'object' }
+        | { readonly shape: 'written'; readonly rows: readonly (readonly Expr[])[] };
       readonly onDuplicate: readonly Assignment[] | undefined;
     }
   | {
@@ -356,18 +358,24 @@ class SqlParser {
     this.#expect('INTO');
     const table = this.#word();
     const columns = this.#is('(') ? this.#names() : undefined;
-    let shape: 'rows' | 'row' | 'object' = 'object';
-    if (columns) {
-      this.#expect('VALUES');
-      shape = this.#accept('(') ? 'row' : 'rows';
-    } else {
-      this.#expect('SET');
-    }
-    this.#expect('?');
-    const values = { index: this.#parameters++, shape };
-    if (shape === 'row') this.#expect(')');
+    this.#expect(columns ? 'VALUES' : 'SET');
+    const values = this.#values(columns === undefined);
     const updates = this.#accept('ON', 'DUPLICATE', 'KEY', 'UPDATE');
     return { is: 'insert', table, columns, values, onDuplicate: updates ? this.#assignments() : undefined };
+  }
+
+  #values(isObject: boolean): Extract<Statement, { is: 'insert' }>['values'] {
+    if (this.#accept('?')) return { index: this.#parameters++, shape: isObject ? 'object' : 'rows' };
+    if (this.#accept('(', '?', ')')) return { index: this.#parameters++, shape: 'row' };
+    const rows: Expr[][] = [];
+    do {
+      this.#expect('(');
+      const row = [this.#expression()];
+      while (this.#accept(',')) row.push(this.#expression());
+      this.#expect(')');
+      rows.push(row);
+    } while (this.#accept(','));
+    return { shape: 'written', rows };
   }
 
   #update(): Statement {
@@ -487,6 +495,10 @@ class SqlParser {
     const token = this.#next();
     if (token.kind === 'number') return { is: 'value', value: Number(token.text) };
     if (token.kind === 'string') return { is: 'value', value: token.text };
+    // A hexadecimal literal, of which the driver may be yet to write the digits.
+    if (token.text === 'X' && (this.#peek().kind === 'string' || this.#is('?'))) {
+      return { is: 'call', name: 'X', args: [this.#primary()] };
+    }
     const isFunction = token.keyword === 'LEFT' && this.#is('(');
     if (token.kind !== 'word' || (reserved.has(token.keyword) && !isFunction)) throw this.#unexpected(token);
     if (this.#accept('(')) {
