@@ -5,7 +5,6 @@
  * fewer rows moved than were read, so of several concurrent moves only one succeeds (invariant I3). Locks are taken in one
  * order everywhere, to avoid deadlocks: sales by id, then purchases, then reservations.
  */
-import type { SqlValue } from 'mysql2';
 import type { MirroredReservation } from '#mirror/claims.ts';
 import type { Code } from '#platform/kernel/errors.ts';
 import {
@@ -17,7 +16,7 @@ import {
   type SaleId,
   toBytes,
 } from '#platform/kernel/ids.ts';
-import { insertRows } from '#platform/mysql/insert-rows.ts';
+import { insertRows, type Value } from '#platform/mysql/insert-rows.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs, shownDeadlineMs, toSaleTime } from '#sale/sale-clock.ts';
@@ -622,7 +621,7 @@ export async function insertDecided(tx: Tx, decisions: readonly DecidedReservati
   const { ids, others } = decidedColumns;
   const more = [...(plain ? [] : ['reason', 'deadline_ms']), ...(byCustomers ? [] : ['key_id'])];
   try {
-    await insertRows(tx, 'reservations', { ids, others: [...others, ...more] }, rows);
+    await insertRows(tx, 'INSERT INTO reservations', { ids, others: [...others, ...more] }, rows);
   } catch (error) {
     if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
     if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
@@ -647,7 +646,7 @@ const decidedColumns = {
   others: ['nth', 'ticket', 'quantity', 'at_least', 'state', 'units', 'version', 'accepted_at_ms', 'decided_at_ms'],
 };
 
-function valuesOf(decision: ReservationRow & Pick<DecidedReservation, 'nth'>): SqlValue[] {
+function valuesOf(decision: ReservationRow & Pick<DecidedReservation, 'nth'>): Value[] {
   return [
     decision.reservationId,
     decision.saleId,
@@ -725,7 +724,7 @@ export async function insertPart(tx: Tx, part: ReservationRow): Promise<void> {
   const { ids, others } = decidedColumns;
   const columns = { ids, others: [...others, 'reason', 'deadline_ms', 'purchase_id', 'part_of'] };
   const values = [...valuesOf({ ...part, nth }), part.reason, part.deadlineMs, ...owner];
-  await insertRows(tx, 'reservations', columns, [values]);
+  await insertRows(tx, 'INSERT INTO reservations', columns, [values]);
   if (part.deadlineMs !== null) await insertPlaces(tx, [part]);
 }
 

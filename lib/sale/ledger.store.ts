@@ -23,7 +23,7 @@ const ledgerColumns = { ids: ['subject_id', 'sale_id'], others: ['kind', 'units'
 export async function recordMovements(tx: Tx, movements: readonly Movement[], nowMs: number): Promise<void> {
   if (movements.length === 0) return;
   const rows = movements.map(({ subjectId, kind, saleId, units }) => [subjectId, saleId, kind, units, nowMs]);
-  await insertRows(tx, 'ledger', ledgerColumns, rows);
+  await insertRows(tx, 'INSERT INTO ledger', ledgerColumns, rows);
 }
 
 /** The movement that brings units into a sale or takes them out. Its id carries the sale's tag, as reservations' do. */

@@ -65,7 +65,7 @@ test.each(texts)(
     ];
     for (const rows of statements) {
       await db.change('DELETE FROM written');
-      expect(await insertRows(db, 'written', columns, rows)).toBe(rows.length);
+      expect(await insertRows(db, 'INSERT INTO written', columns, rows)).toBe(rows.length);
       expect(await readWritten()).toEqual(rows);
     }
   },
@@ -88,7 +88,7 @@ test.each(notIds)('%j is no id, and nothing is inserted', async (text) => {
   const inFirst = [text, newId(), 2, null, null];
   const inSecond = [newId(), text, 3, null, null];
   for (const rows of [[inFirst], [inSecond], [good, inFirst], [inSecond, good]]) {
-    await expect(insertRows(db, 'written', columns, rows)).rejects.toThrow(/UUID|syntax/);
+    await expect(insertRows(db, 'INSERT INTO written', columns, rows)).rejects.toThrow(/UUID|syntax/);
   }
   expect(await readWritten()).toEqual([]);
 });

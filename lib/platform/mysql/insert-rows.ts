@@ -9,6 +9,9 @@ import mysql, { type SqlValue } from 'mysql2';
 import { digitsOf } from '#platform/kernel/ids.ts';
 import type { Sql } from './mysql.ts';
 
+/** A value of a row; an id is text. */
+export type Value = SqlValue;
+
 /** Where rows go: columns of ids, none of which is null, and then columns of other values. */
 export interface Columns {
   readonly ids: readonly string[];
@@ -16,14 +19,14 @@ export interface Columns {
 }
 
 /**
- * Inserts rows of values in the order of the columns, ids as text; there must be one row at least. Returns how many it
- * inserted. Throws if an id is not the text of a UUID, and what `change` throws.
+ * Inserts rows of values in the order of the columns; there must be one row at least. `insertInto` is the beginning of the
+ * statement, with the table. Returns how many it inserted. Throws if an id is not the text of a UUID, and what `change` throws.
  */
 export async function insertRows(
   sql: Pick<Sql, 'change'>,
-  table: string,
+  insertInto: string,
   { ids, others }: Columns,
-  rows: readonly (readonly SqlValue[])[],
+  rows: readonly (readonly Value[])[],
 ): Promise<number> {
   const names = [...ids, ...others];
   const [first = []] = rows;
@@ -32,14 +35,11 @@ export async function insertRows(
     if (varied.includes(place)) return place < ids.length ? 'X?' : '?';
     return place < ids.length ? `X${mysql.escape(digitsOf(first[place] as string))}` : mysql.escape(first[place]);
   });
-  const values = new Array<SqlValue>(varied.length * rows.length);
+  const values = new Array<Value>(varied.length * rows.length);
   let at = 0;
   for (const one of rows) {
     for (const place of varied) values[at++] = place < ids.length ? digitsOf(one[place] as string) : one[place];
   }
   const text = `(${row.join()})`;
-  return sql.change(
-    `INSERT INTO ${table} (${names.join()}) VALUES ${`${text},`.repeat(rows.length - 1)}${text}`,
-    values,
-  );
+  return sql.change(`${insertInto} (${names.join()}) VALUES ${`${text},`.repeat(rows.length - 1)}${text}`, values);
 }
