@@ -3,6 +3,8 @@
  * and says how long it took, what it needed, and whom it told. Queue and bus are kept in memory and take no time; the
  * provider answers at once.
  *
+ * A verb that pays all the while has a second process, as the pay worker, which gets one batch after the other (`isPayer`).
+ *
  *   forked with the verb's name, how many reservations its sales have and the ids of the databases' processes, as JSON
  */
 import { readFileSync } from 'node:fs';
@@ -57,6 +59,8 @@ export interface ScaleTask {
   readonly name: string;
   readonly size: number;
   readonly servers: readonly number[];
+  /** Whether it is the pay worker of the verb. */
+  readonly isPayer?: boolean;
 }
 
 /** What it is started with. */
@@ -75,7 +79,7 @@ const messagesKept = 5_000;
 const eventsKept = 500;
 
 const [task = ''] = process.argv.slice(2);
-const { name, size, servers } = JSON.parse(task) as ScaleTask;
+const { name, size, servers, isPayer = false } = JSON.parse(task) as ScaleTask;
 const registry = JSON.parse(readFileSync(process.env.HOLDFAST_REGISTRY ?? '', 'utf8')) as Registry;
 const mysqlUrl = registry['mysql/main'] ?? '';
 const plain = openUnhurried(mysqlUrl);
@@ -192,12 +196,28 @@ async function pay(): Promise<number> {
   for (;;) {
     const payments = queues.get('purchases')?.splice(0, purchasesPerBatch) ?? [];
     if (payments.length === 0) return paid;
-    await deliver(
-      payPurchases,
-      payments.map((body) => PayCommand.parse(body)),
-    );
+    await (verbs[name]?.paysApart ? paidApart(payments) : payBatch(payments));
     paid += payments.length;
   }
+}
+
+function payBatch(payments: readonly object[]): Promise<void> {
+  return deliver(
+    payPurchases,
+    payments.map((body) => PayCommand.parse(body)),
+  );
+}
+
+/** Gives a batch to the process that is the pay worker, and waits until it is done. */
+async function paidApart(payments: readonly object[]): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const onMessage = (message: { paid?: boolean }): void => {
+    if (message.paid) resolve();
+  };
+  process.on('message', onMessage);
+  process.send?.({ pay: payments });
+  await promise;
+  process.off('message', onMessage);
 }
 
 async function carry(): Promise<void> {
@@ -220,10 +240,6 @@ function spent(): { cpuMs: number; serverCpuMs: number; waitedMs: number } {
 async function carryOut({ saleIds }: ScaleStart): Promise<ScaleFigures> {
   const verb = verbs[name];
   if (!verb) throw new Error(`there is no verb ${name}`);
-  await untilAnswered(() => redisReady(deps.redis));
-  deps.queue('advance');
-  const mib = (bytes: number): number => bytes / 1_048_576;
-  const restMib = mib(process.memoryUsage.rss());
   const more: Record<string, number> = {};
   const keep = (figure: string, value: number): void => {
     more[figure] = value;
@@ -231,34 +247,60 @@ async function carryOut({ saleIds }: ScaleStart): Promise<ScaleFigures> {
   const [saleId] = saleIds;
   if (!saleId) throw new Error('there is no sale');
   const run: Run = { deps, db: plain, saleId, saleIds, size, carry, pay, keep };
-  const before = spent();
-  startedMs = performance.now();
+  const finish = await begin();
   await verb.run(run);
-  const tookMs = performance.now() - startedMs;
-  const after = spent();
+  const figures = finish();
   isCounting = false;
   if (saleIds.length > 1 && begunMs.size > 0) keep('lastSaleBegunMs', Math.max(...begunMs.values()));
   await verb.afterwards?.(run);
+  return { ...figures, ...extremesSoFar(), more };
+}
+
+/** Pays each batch that comes, until there are no more. */
+async function payAll(): Promise<ScaleFigures> {
+  const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
+  const begun = begin();
+  process.on('message', ({ pay: payments, end }: { pay?: object[]; end?: boolean }) => {
+    if (end) resolve();
+    if (payments) begun.then(() => payBatch(payments)).then(() => process.send?.({ paid: true }), reject);
+  });
+  const finish = await begun;
+  await ended;
+  return { ...finish(), ...extremesSoFar(), more: {} };
+}
+
+/** Begins to measure; the function that it returns says what was needed since. */
+async function begin() {
+  await untilAnswered(() => redisReady(deps.redis));
+  deps.queue('advance');
+  // Resident memory before the verb.
+  const restMib = process.memoryUsage.rss() / 1_048_576;
+  const before = spent();
+  startedMs = performance.now();
+  return () => {
+    const tookMs = performance.now() - startedMs;
+    const after = spent();
+    return {
+      ...{ restMib, tookMs, firstMs, lastMs },
+      cpuMs: after.cpuMs - before.cpuMs,
+      serverCpuMs: after.serverCpuMs - before.serverCpuMs,
+      waitedShare: (after.waitedMs - before.waitedMs) / tookMs,
+    };
+  };
+}
+
+/** What has been the longest and the largest since the start of the process, and whom it told. */
+function extremesSoFar() {
   const { heldMs, held, statementBytes } = extremes;
-  const holding = {
-    heldMs,
-    heldMedianMs: held.length > 0 ? median(held) : 0,
-  };
-  // The largest resident set since the start of the process, in kibibytes.
+  const heldMedianMs = held.length > 0 ? median(held) : 0;
+  // The largest resident set, in kibibytes.
   const peakMib = process.resourceUsage().maxRSS / 1_024;
-  const sizes = { statementBytes, eventBytes, restMib, peakMib };
-  const time = {
-    tookMs,
-    cpuMs: after.cpuMs - before.cpuMs,
-    serverCpuMs: after.serverCpuMs - before.serverCpuMs,
-    waitedShare: (after.waitedMs - before.waitedMs) / tookMs,
-  };
-  return { ...time, firstMs, lastMs, ...holding, ...sizes, redelivered, told, more };
+  return { heldMs, heldMedianMs, statementBytes, eventBytes, peakMib, redelivered, told };
 }
 
 process.on('disconnect', () => process.exit(0));
 process.once('message', (start: ScaleStart) => {
-  carryOut(start).then(
+  (isPayer ? payAll() : carryOut(start)).then(
     (figures) => process.send?.({ figures }),
     (error: Error) => process.send?.({ error: error.stack ?? error.message }),
   );

@@ -77,6 +77,8 @@ export interface Verb {
   afterwards?(run: Run): Promise<void>;
   /** For 1,000,000 reservations: until when the first event must be published and the last, and all be done. */
   readonly within?: { readonly firstMs?: number; readonly lastMs?: number; readonly tookMs?: number };
+  /** Whether what it sends to the pay worker is paid by a process of its own meanwhile. */
+  readonly paysApart?: boolean;
   /** How often each of the crowd is told, in all. */
   readonly tells?: number;
   /** A count, and what it must be; `:sale` stands for the sale's id. */
@@ -384,6 +386,7 @@ const ofOneSale = {
   },
   'purchase rush': {
     function: 'create-purchase',
+    paysApart: true,
     unit: 'bought/s',
     crowd: holders,
     terms: purchasing,

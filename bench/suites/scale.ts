@@ -10,7 +10,7 @@ import { readDeclared } from '#local/serverless-config.ts';
 import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
 import { bundle, bundled } from '../bundle.ts';
-import { startChild } from '../child.ts';
+import { type Child, startChild } from '../child.ts';
 import { watchDisk } from '../disk.ts';
 import { type BenchEnvironment, NotExact } from '../environment.ts';
 import { givenLongSale } from '../long-sale.ts';
@@ -60,7 +60,7 @@ export const scale: Suite = {
     report(`  purchases alone: p99 ${rounded(alone.p99Ms)} ms, ${rounded(alone.serverCpuMs)} ms of the databases each`);
     const verbsShown: Record<string, ShownVerb> = {};
     const notes = [
-      `scale: one process for each verb, ${purchasesPerSecond} purchases a second in another sale; cost is processor time.`,
+      `scale: one process for each verb (for the rush two), ${purchasesPerSecond} purchases a second in another sale; cost is processor time.`,
     ];
     const shown = () => ({ ...shownBy(verbsShown), notes, details: verbsShown });
     // What is small comes first, so that a run that is stopped has shown something of every verb.
@@ -68,14 +68,18 @@ export const scale: Suite = {
       for (const [name, verb] of chosen) {
         const memoryMb = verb.memoryMib ?? declared.get(verb.function);
         if (memoryMb === undefined) throw new Error(`serverless.yml declares no function ${verb.function}`);
-        const result = await measure(context, name, verb, { size, memoryMb, aloneCpuMs: alone.serverCpuMs }).catch(
-          (error: Error) => {
-            if (error instanceof NotExact) throw error;
-            const [what] = error.message.split('\n');
-            notes.push(`${name} at ${size} was not finished: ${what}`);
-            report(`  ${notes.at(-1)}`);
-          },
-        );
+        const payMb = declared.get('pay') ?? memoryMb;
+        const result = await measure(context, name, verb, {
+          size,
+          memoryMb,
+          payMb,
+          aloneCpuMs: alone.serverCpuMs,
+        }).catch((error: Error) => {
+          if (error instanceof NotExact) throw error;
+          const [what] = error.message.split('\n');
+          notes.push(`${name} at ${size} was not finished: ${what}`);
+          report(`  ${notes.at(-1)}`);
+        });
         if (!result) continue;
         const { function: carriedOutBy, unit, within = {} } = verb;
         const bySize = [...(verbsShown[name]?.bySize ?? []), result];
@@ -92,7 +96,7 @@ async function measure(
   { environment, quick }: Context,
   name: string,
   verb: Verb,
-  { size, memoryMb, aloneCpuMs }: { size: number; memoryMb: number; aloneCpuMs: number },
+  { size, memoryMb, payMb, aloneCpuMs }: { size: number; memoryMb: number; payMb: number; aloneCpuMs: number },
 ): Promise<ShownSize> {
   const db = openUnhurried(environment.mysqlUrl);
   const redis = openRedis(environment.redisUrl);
@@ -107,27 +111,30 @@ async function measure(
     await prepareVerb(verb, db, redis, saleIds, nowMs);
     const told = await sumsOf(environment, saleIds);
     const buyers = await startBuyers(environment, size);
-    const child = startChild(environment, {
-      file: bundled(processName),
-      args: [JSON.stringify({ name, size, servers: serversOf(environment) } satisfies ScaleTask)],
-      name: `scale-${name.replaceAll(/\W+/g, '-')}-${size}`,
-      nodeOptions: heapOptions(memoryMb),
-    });
+    const start = (role: Pick<ScaleTask, 'isPayer'>, megabytes: number): Child =>
+      startChild(environment, {
+        file: bundled(processName),
+        args: [JSON.stringify({ name, size, servers: serversOf(environment), ...role } satisfies ScaleTask)],
+        name: `scale-${name.replaceAll(/\W+/g, '-')}-${size}${role.isPayer ? '-pay' : ''}`,
+        nodeOptions: heapOptions(megabytes),
+      });
+    const child = start({}, memoryMb);
+    const payer = verb.paysApart ? start({ isPayer: true }, payMb) : undefined;
     try {
-      await child.next(({ ready }) => ready, startLimitMs);
-      // A function has processors of its own: it takes none from the databases, nor from those who buy.
-      if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
+      for (const one of [child, payer]) {
+        await one?.next(({ ready }) => ready, startLimitMs);
+        // A function has processors of its own: it takes none from the databases, nor from those who buy.
+        if (one?.pid !== undefined) setPriority(one.pid, constants.priority.PRIORITY_BELOW_NORMAL);
+      }
       const quiet = await buyers.alone(quick ? quietSeconds.quick : quietSeconds.full);
       const disk = await watchDisk(environment.stack.dir);
       buyers.start();
-      child.send({ saleIds } satisfies ScaleStart);
-      const limitMs = startLimitMs + rowLimitMs * size;
-      const figures = await child
-        .next(({ figures }) => figures as ScaleFigures | undefined, limitMs)
-        .catch(async (error: Error) => {
+      const figures = await figuresOf(child, payer, saleIds, startLimitMs + rowLimitMs * size).catch(
+        async (error: Error) => {
           await disk.stop();
           throw error;
-        });
+        },
+      );
       const diskMs = await disk.stop();
       const { latenciesMs, failed: purchasesFailed } = await buyers.end();
       // The machine's speed drifts, so purchases are compared with those before and those after.
@@ -155,6 +162,7 @@ async function measure(
       return { ...roundedIn(figuresKept), at: new Date().toISOString(), processor: cpus()[0]?.model ?? '' };
     } finally {
       await child.stop();
+      await payer?.stop();
       await buyers.stop();
     }
   } finally {
@@ -162,6 +170,45 @@ async function measure(
     redis.disconnect();
     await empty(environment);
   }
+}
+
+/** Starts the processes of a verb, passes what one of them gives to the other, and adds up what both needed. */
+async function figuresOf(
+  child: Child,
+  payer: Child | undefined,
+  saleIds: readonly SaleId[],
+  limitMs: number,
+): Promise<ScaleFigures> {
+  const answered = (one: Child) => one.next(({ figures }) => figures as ScaleFigures | undefined, limitMs);
+  const all = [answered(child).finally(() => payer?.send({ end: true }))];
+  if (payer) {
+    all.push(answered(payer));
+    child.listen(({ pay }) => pay && payer.send({ pay }));
+    payer.listen(({ paid }) => paid && child.send({ paid }));
+  }
+  for (const one of [child, payer]) one?.send({ saleIds } satisfies ScaleStart);
+  const [figures, paying] = await Promise.all(all);
+  if (!figures) throw new Error('the process of the verb said nothing');
+  return paying ? together(figures, paying) : figures;
+}
+
+/** The figures of a verb, and of the pay worker that paid all the while. Databases and time are those of the first already. */
+function together(figures: ScaleFigures, paying: ScaleFigures): ScaleFigures {
+  const most = (of: (one: ScaleFigures) => number): number => Math.max(of(figures), of(paying));
+  const sum = (of: (one: ScaleFigures) => number): number => of(figures) + of(paying);
+  return {
+    ...figures,
+    cpuMs: sum(({ cpuMs }) => cpuMs),
+    waitedShare: most(({ waitedShare }) => waitedShare),
+    firstMs: paying.firstMs,
+    lastMs: paying.lastMs,
+    heldMs: most(({ heldMs }) => heldMs),
+    heldMedianMs: paying.heldMedianMs,
+    statementBytes: most(({ statementBytes }) => statementBytes),
+    eventBytes: most(({ eventBytes }) => eventBytes),
+    peakMib: most(({ peakMib }) => peakMib),
+    redelivered: sum(({ redelivered }) => redelivered),
+  };
 }
 
 async function check(
