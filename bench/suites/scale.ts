@@ -54,6 +54,11 @@ export const scale: Suite = {
     if (chosen.length === 0)
       throw new Error(`there is none of these verbs; there are ${Object.keys(verbs).join(', ')}`);
     const declared = new Map((await readDeclared()).functions.map(({ key, memoryMb }) => [key, memoryMb]));
+    const memoryOf = (key: string): number => {
+      const memoryMb = declared.get(key);
+      if (memoryMb === undefined) throw new Error(`serverless.yml declares no function ${key}`);
+      return memoryMb;
+    };
     await bundle(processName, `bench/${processName}.ts`);
     await empty(environment);
     const alone = await purchasesAlone(environment, quick ? quietSeconds.quick : quietSeconds.full);
@@ -66,13 +71,11 @@ export const scale: Suite = {
     // What is small comes first, so that a run that is stopped has shown something of every verb.
     for (const size of sizes) {
       for (const [name, verb] of chosen) {
-        const memoryMb = verb.memoryMib ?? declared.get(verb.function);
-        if (memoryMb === undefined) throw new Error(`serverless.yml declares no function ${verb.function}`);
-        const payMb = declared.get('pay') ?? memoryMb;
+        const memoryMb = verb.memoryMib ?? memoryOf(verb.function);
         const result = await measure(context, name, verb, {
           size,
           memoryMb,
-          payMb,
+          payMb: memoryOf('pay'),
           aloneCpuMs: alone.serverCpuMs,
         }).catch((error: Error) => {
           if (error instanceof NotExact) throw error;

@@ -60,7 +60,11 @@ test.each(texts)(
     const statements: SqlValue[][][] = [
       [[newId(), one, 1, note, toBytes(other)]],
       [1, 2, 3].map((place) => [newId(), one, place, note, null]),
-      [1, 2, 3].map((place) => [newId(), place === 2 ? other : one, place, place === 2 ? note : '?', toBytes(newId())]),
+      // Only the last row differs, in every column but its own.
+      [1, 2, 3].map((place) => {
+        const isLast = place === 3;
+        return [newId(), isLast ? other : one, place, isLast ? note : 'none of these', isLast ? toBytes(other) : null];
+      }),
       texts.map((text, place) => [newId(), one, place, text, place % 2 === 0 ? null : toBytes(other)]),
     ];
     for (const rows of statements) {

@@ -91,7 +91,10 @@ export function toBytes(id: string): Buffer {
   return bytes;
 }
 
-/** A UUID's text without its dashes, for `insertRows`. Throws on a text of any other form; whether all are hex digits, the server sees. */
+/**
+ * A UUID's text without its dashes, for `insertRows`. Throws on a text of any other form; whether all that is left are hex
+ * digits is for the server to see.
+ */
 export function digitsOf(id: string): string {
   const [first, second, third, fourth] = dashPlaces;
   const isRight = id[first] === '-' && id[second] === '-' && id[third] === '-' && id[fourth] === '-';
