@@ -71,11 +71,6 @@ export interface ScaleStart {
 /** How many messages of the queue `purchases` the pay worker gets (serverless.yml). */
 const purchasesPerBatch = 10;
 const limitMs = 9_000;
-/**
- * For how long a verb that warms up is carried out before it is measured. V8 lets the young generation grow while a process is busy:
- * what takes a second would seem to need less memory than what takes ten, with as much of the heap in use.
- */
-const warmUpMs = 30_000;
 /** How long a message that a function has not done stays away. */
 const awayMs = 1_000;
 /** So many purchases are paid, or refunded, at most: the others cost the same. */
@@ -252,12 +247,7 @@ async function carryOut({ saleIds }: ScaleStart): Promise<ScaleFigures> {
   const [saleId] = saleIds;
   if (!saleId) throw new Error('there is no sale');
   const run: Run = { deps, db: plain, saleId, saleIds, size, carry, pay, keep };
-  await ready();
-  if (verb.warmsUp) {
-    const warmAtMs = performance.now() + warmUpMs;
-    while (performance.now() < warmAtMs) await verb.run(run);
-  }
-  const finish = begin();
+  const finish = await begin();
   await verb.run(run);
   const figures = finish();
   isCounting = false;
@@ -269,7 +259,7 @@ async function carryOut({ saleIds }: ScaleStart): Promise<ScaleFigures> {
 /** Pays each batch that comes, until there are no more. */
 async function payAll(): Promise<ScaleFigures> {
   const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
-  const begun = ready().then(begin);
+  const begun = begin();
   process.on('message', ({ pay: payments, end }: { pay?: object[]; end?: boolean }) => {
     if (end) resolve();
     if (payments) begun.then(() => payBatch(payments)).then(() => process.send?.({ paid: true }), reject);
@@ -279,13 +269,9 @@ async function payAll(): Promise<ScaleFigures> {
   return { ...finish(), ...extremesSoFar(), more: {} };
 }
 
-/** Waits until Redis can be asked: without a connection a command fails, and then the mirror is not trusted for minutes. */
-async function ready(): Promise<void> {
-  await untilAnswered(() => redisReady(deps.redis));
-}
-
 /** Begins to measure; the function that it returns says what was needed since. */
-function begin() {
+async function begin() {
+  await untilAnswered(() => redisReady(deps.redis));
   deps.queue('advance');
   // Resident memory before the verb.
   const restMib = process.memoryUsage.rss() / 1_048_576;

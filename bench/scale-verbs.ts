@@ -77,8 +77,6 @@ export interface Verb {
   afterwards?(run: Run): Promise<void>;
   /** For 1,000,000 reservations: until when the first event must be published and the last, and all be done. */
   readonly within?: { readonly firstMs?: number; readonly lastMs?: number; readonly tookMs?: number };
-  /** Whether it is carried out beforehand until the process is warm; only for what changes nothing. */
-  readonly warmsUp?: boolean;
   /** Whether what it sends to the pay worker is paid by a process of its own meanwhile. */
   readonly paysApart?: boolean;
   /** How often each of the crowd is told, in all. */
@@ -295,7 +293,6 @@ const ofOneSale = {
   },
   exports: {
     function: 'operate-look-up',
-    warmsUp: true,
     unit: 'rows/s',
     crowd: mixed,
     terms: reserved,
@@ -326,7 +323,6 @@ const ofOneSale = {
   },
   searches: {
     function: 'operate-look-up',
-    warmsUp: true,
     unit: 'searches/s',
     crowd: mixed,
     terms: reserved,
@@ -459,7 +455,6 @@ export const verbs: Readonly<Record<string, Verb>> = {
   // The minute's rule must be through with all of them before it comes again.
   'a round over quiet sales': {
     function: 'advance',
-    warmsUp: true,
     unit: 'sales/s',
     sales: quietSales,
     crowd: (size) => ({ holding: size }),

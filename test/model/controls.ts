@@ -5,6 +5,7 @@
  * Shipped code is imported here only as types: a fault must be planted before its module is loaded. While the model
  * runs, a fault may await only calls of the model.
  */
+import type { SaleId } from '#platform/kernel/ids.ts';
 import type { AlreadyDecided } from '#reservation/reservation.store.ts';
 import {
   acknowledgedOnArrival,
@@ -924,6 +925,13 @@ export const controls: readonly Control[] = [
     ],
     caughtBy: ['I9'],
     sizes: [600],
+  },
+  {
+    name: 'round-passes-over-every-sale',
+    description: "The minute's rule takes every sale for one in which nothing is due.",
+    faults: [inModule(() => import('#launch/round.ts'), { findDue: () => async () => new Set<SaleId>() })],
+    caughtBy: ['I9'],
+    sizes: [40, 600],
   },
   {
     name: 'reconcile-repairs-nothing',
