@@ -342,19 +342,35 @@ export async function readPage(
   return rows.map(toReservation);
 }
 
-/** When offers of a sale end by the wall clock, from one time to another, both included; at most a hundred times. */
+/** How many ends of offers are read at a time, and within what time of the last of them others count as ending with it. */
+const endsPerRead = 100;
+const endsTogetherMs = 1_000;
+
+/**
+ * When offers of a sale end by the wall clock, from one time to another, both included. Of very many, only some: each end
+ * that is left out has a time here less than a second after it. The number of reads is bounded by that of the seconds.
+ */
 export async function readOfferDeadlines(
   sql: Sql,
   sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs' | 'purchaseClosesAtMs'>,
   fromMs: number,
   toMs: number,
 ): Promise<number[]> {
-  const rows = await sql.rows<{ deadlineMs: number }>(
-    `SELECT DISTINCT deadline_ms AS deadlineMs FROM waitlist WHERE sale_id = ? AND deadline_ms >= ? AND deadline_ms <= ?
-     ORDER BY deadline_ms LIMIT 100`,
-    [toBytes(sale.saleId), toSaleTime(sale, fromMs), toSaleTime(sale, toMs)],
-  );
-  return rows.map((row) => deadlineAtMs(sale, row.deadlineMs));
+  const lastMs = toSaleTime(sale, toMs);
+  const endsMs: number[] = [];
+  for (let nextMs = toSaleTime(sale, fromMs); nextMs <= lastMs; ) {
+    const rows = await sql.rows<{ deadlineMs: number }>(
+      `SELECT DISTINCT deadline_ms AS deadlineMs FROM waitlist WHERE sale_id = ? AND deadline_ms >= ? AND deadline_ms <= ?
+       ORDER BY deadline_ms LIMIT ${endsPerRead}`,
+      [toBytes(sale.saleId), nextMs, lastMs],
+    );
+    endsMs.push(...rows.map(({ deadlineMs }) => deadlineMs));
+    const reachedMs = rows.at(-1)?.deadlineMs;
+    if (reachedMs === undefined || rows.length < endsPerRead) break;
+    nextMs = reachedMs + endsTogetherMs;
+    endsMs.push(Math.min(nextMs - 1, lastMs));
+  }
+  return endsMs.map((endMs) => deadlineAtMs(sale, endMs));
 }
 
 /** How many sales are looked for in one statement, and how many rows it finds at most. */

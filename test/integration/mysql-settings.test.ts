@@ -373,7 +373,7 @@ describe('a failover that leaves the server read-only for minutes', () => {
     }
     const said = failed.mock.calls.map(([message]) => message);
     failed.mockRestore();
-    expect(said).not.toContain('batch failed; it is divided');
+    expect(said).not.toContain('batch failed; it is split');
     for (const queue of ['reservations', 'purchases', 'advance']) {
       expect(await queueDepth(deps.sqs, locate(deps.registry, `dead/${queue}`))).toMatchObject({ waiting: 0 });
     }

@@ -9,7 +9,7 @@ import { boundaryHorizonMs } from '#launch/boundaries.ts';
 import { advanceAll, findDue, salesPerPage } from '#launch/round.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
-import { findSalesWithDeadlines } from '#reservation/reservation.store.ts';
+import { findSalesWithDeadlines, readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { phaseAt } from '#sale/phase.ts';
 import { readSales, readUnfinishedSales, type SaleRow } from '#sale/sale.store.ts';
 import { withDeps } from '../support/deps.ts';
@@ -165,6 +165,37 @@ describe('sales with deadlines', () => {
     expect(read).toBeLessThan(1_100);
   }, 60_000);
 });
+
+test.each([
+  ['five a second', 200, 600],
+  ['a hundred a second', 10, 3_000],
+])(
+  'the end of every offer has a boundary within the second after it: %s',
+  async (_rate, apartMs, holding) => {
+    const saleId = await givenLongSale(opened.db, { holding }, { ...open, deadlineMs: nowMs }, nowMs);
+    const bytes = toBytes(saleId);
+    const [first] = await opened.db.rows<{ ticket: number }>(
+      'SELECT MIN(ticket) AS ticket FROM waitlist WHERE sale_id = ?',
+      [bytes],
+    );
+    await opened.db.change('UPDATE waitlist SET deadline_ms = ? + ? * (ticket - ?) WHERE sale_id = ?', [
+      nowMs,
+      apartMs,
+      first?.ticket,
+      bytes,
+    ]);
+    const ends = await opened.db.rows<{ endMs: number }>(
+      'SELECT deadline_ms AS endMs FROM waitlist WHERE sale_id = ? AND deadline_ms BETWEEN ? AND ?',
+      [toBytes(saleId), nowMs, nowMs + boundaryHorizonMs],
+    );
+    expect(ends.length).toBeGreaterThan(500);
+    const read = await readOfferDeadlines(opened.db, await saleOf(saleId), nowMs, nowMs + boundaryHorizonMs);
+    const late = ends.filter(({ endMs }) => !read.some((atMs) => atMs >= endMs && atMs < endMs + 1_000));
+    expect(late).toEqual([]);
+    expect(Math.max(...read)).toBeLessThanOrEqual(nowMs + boundaryHorizonMs);
+  },
+  60_000,
+);
 
 test('a round goes over more sales than a page has, and advances those behind', async () => {
   const quiet = await given({});

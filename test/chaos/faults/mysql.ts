@@ -259,8 +259,8 @@ const readOnly: Fault = {
       await rush;
       await sleep(Math.max(0, untilMs - Date.now()));
       run.expect((await count(run)) === decided, 'something was decided by a server that is read-only');
-      for (const queue of ['reservations', 'purchases', 'advance', 'notices']) {
-        const dead = world.target.deadLetters[queue] === undefined ? 0 : await world.depth(queue, true);
+      for (const queue of Object.keys(world.target.deadLetters)) {
+        const dead = await world.depth(queue, true);
         run.expect(dead === 0, `${dead} messages of ${queue} were given up`);
       }
       const kept = (await sessions()).filter((id) => before.includes(id));

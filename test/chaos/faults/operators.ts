@@ -6,6 +6,7 @@ import type { Fault, Run } from '../fault.ts';
 /** The part of a sale's terms that is changed here by PATCH. */
 interface Sale {
   readonly waitlistSize: number;
+  readonly reserveClosesAt: string;
 }
 
 const hourMs = 3_600_000;
@@ -59,6 +60,13 @@ class Desk {
       this.#run.expect(closesAt === times.purchaseClosesAt, `the close was moved to ${closesAt}`);
     }
     this.#run.count('moves');
+  }
+
+  /** Moves the close of a sale to so long from now, but not before its requests close: that is refused, since nobody could buy. */
+  async moveClose(saleId: string, closesInMs: number): Promise<void> {
+    const { body: sale } = await this.call<Sale>('GET', `/sales/${saleId}`);
+    const closesAtMs = Math.max(Math.ceil(Date.now() + closesInMs), Date.parse(sale.reserveClosesAt));
+    await this.move(saleId, { purchaseClosesAt: new Date(closesAtMs).toISOString() });
   }
 
   async stock(saleId: string, units: number): Promise<void> {
@@ -138,7 +146,7 @@ async function operateAtRandom(run: Run, desk: Desk, sales: readonly string[]): 
   const acts: (() => Promise<void>)[] = [
     () => desk.pause(saleId),
     () => desk.pause(saleId),
-    () => desk.move(saleId, { purchaseClosesAt: new Date(Math.ceil(Date.now() + closesInMs)).toISOString() }),
+    () => desk.moveClose(saleId, closesInMs),
     () => desk.move(saleId, { shiftSeconds: Math.ceil(random() * 600) - 120 || 1 }),
     () => desk.stock(saleId, 1 + Math.floor(random() * 5)),
     () => desk.stock(saleId, -1),
