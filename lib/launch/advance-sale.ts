@@ -11,31 +11,33 @@ import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#
 import type { Clock } from '#platform/kernel/clock.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
-import { expireOffers, isOver } from '#reservation/expire.ts';
+import { expireOffers, expireSomeOffers, isOver } from '#reservation/expire.ts';
 import { readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { boundariesAfter, phaseAt, remindBeforeMs } from '#sale/phase.ts';
 import { enterPhase, lockSales, type SaleRow, setEndsWait, setPublishTold } from '#sale/sale.store.ts';
 import { toSaleTime } from '#sale/sale-clock.ts';
 import { isPublicAt } from '#sale/visibility.ts';
 import { type Announcement, announce, isToldOfTimes } from './announce.ts';
-import { boundaryHorizonMs, sendBoundaries } from './boundaries.ts';
+import { type AdvanceCommand, boundaryHorizonMs, sendBoundaries } from './boundaries.ts';
 import { dueLeadMs, remindDue } from './due-reminder.ts';
 import { beginEnding, endingOf, mayBegin } from './ending.ts';
 import { findJob, isIdle, type SaleJob } from './job.store.ts';
 import { sendJob, sliceEndMs } from './jobs.ts';
+import { oneAtATime } from './one-at-a-time.ts';
 import { salePublished } from './publication.ts';
 import { saleChanged } from './sale-changed.ts';
 
 /**
  * Advances one sale to where the clock says it is. Only the minute's rule schedules everything that comes next; the end of
  * an offer is scheduled by the consumer of its event. If each such message scheduled all that follow it, their number would
- * double at every boundary. Long work continues by messages of its own.
+ * double at every boundary. Long work continues by messages of its own; `turn` is that of the message which does so.
  */
 export async function advanceSale(
   deps: WriteNeeds,
   saleId: SaleId,
   deadlineMs: number,
   ahead: 'everything' | 'nothing',
+  turn?: string,
 ): Promise<void> {
   const nowMs = deps.clock();
   const { sale, jobs = [] } = await writeThrough(deps, (tx) => announcePhase(tx, saleId, deps.clock));
@@ -45,8 +47,7 @@ export async function advanceSale(
   if (isOver(sale, nowMs)) {
     await endSale(deps, sale);
   } else {
-    const { isLeft } = await expireOffers(deps, saleId, sliceEndMs(nowMs, deadlineMs));
-    if (isLeft) await deps.queue('advance').send({ body: { saleId } });
+    await endAndOfferOn(deps, saleId, turn, sliceEndMs(nowMs, deadlineMs));
   }
   const leadMs = dueLeadMs(sale);
   if (leadMs !== undefined) await remindDue(deps, saleId, deadlineMs);
@@ -82,6 +83,24 @@ function mustRemind(sale: SaleRow, nowMs: number): boolean {
   return (
     sale.status === 'active' && sale.remindedAtMs === null && nowMs >= atMs && phaseAt(sale, nowMs) === 'purchasing'
   );
+}
+
+/** Ends what is over in a sale that goes on, and offers what is available: some of it at once, the rest one process at a time. */
+async function endAndOfferOn(
+  deps: WriteNeeds,
+  saleId: SaleId,
+  turn: string | undefined,
+  endsMs: number,
+): Promise<void> {
+  if (!(await expireSomeOffers(deps, saleId)).isLeft) return;
+  await oneAtATime(deps, {
+    kind: 'offers',
+    saleId,
+    turn,
+    work: async () => (await expireOffers(deps, saleId, endsMs)).isLeft,
+    send: (mine, delaySeconds) =>
+      deps.queue('advance').send({ body: { saleId, turn: mine } satisfies AdvanceCommand, delaySeconds }),
+  });
 }
 
 /** Ends what is open in a sale that is over: the first page at once, the rest by a job. */

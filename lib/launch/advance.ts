@@ -54,15 +54,18 @@ export async function advance(
   };
   const mustRepeat: string[] = [];
   for (const { messageId, message } of shortestFirst(batch)) {
-    const advanced = (saleId: SaleId) => succeeds(saleId, () => advanceSale(deps, saleId, deadlineMs, 'nothing'));
-    const swept = (saleId: SaleId) => succeeds(`sweep ${saleId}`, () => sweepCancellation(deps, saleId, deadlineMs));
+    // What goes on with a turn is not the same as a trigger without one.
+    const advanced = (saleId: SaleId, turn?: string) =>
+      succeeds(`sale ${saleId} ${turn}`, () => advanceSale(deps, saleId, deadlineMs, 'nothing', turn));
+    const swept = (saleId: SaleId, turn?: string) =>
+      succeeds(`sweep ${saleId} ${turn}`, () => sweepCancellation(deps, saleId, deadlineMs, turn));
     const runs =
       'sweep' in message
-        ? [swept(message.sweep.saleId)]
+        ? [swept(message.sweep.saleId, message.sweep.turn)]
         : 'job' in message
           ? [succeeds(`job ${JSON.stringify(message)}`, () => runJob(deps, message, deadlineMs))]
           : 'saleId' in message
-            ? [advanced(message.saleId)]
+            ? [advanced(message.saleId, message.turn)]
             : 'detail' in message
               ? [
                   succeeds(messageId, () => sendOfferEnds(deps, message.detail.changes)),

@@ -20,8 +20,12 @@ export const boundaryHorizonMs = 150_000;
 /** SQS holds a message back for at most this long. */
 const longestDelayMs = 900_000;
 
-/** The command in the queue `advance`: advance this sale now. */
-export const AdvanceCommand = z.object({ saleId: idOf<SaleId>() });
+/** The command in the queue `advance`: advance this sale now, or go on with what is long in it. */
+export const AdvanceCommand = z.object({
+  saleId: idOf<SaleId>(),
+  /** The turn that it goes on with (`one-at-a-time.ts`). */
+  turn: z.string().optional(),
+});
 export type AdvanceCommand = z.infer<typeof AdvanceCommand>;
 
 /**

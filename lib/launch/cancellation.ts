@@ -37,6 +37,7 @@ import {
 } from './cancellation.store.ts';
 import { refundPolicies } from './cancellation.table.ts';
 import { sliceEndMs } from './jobs.ts';
+import { oneAtATime } from './one-at-a-time.ts';
 
 /** What an operator decides when calling a sale off: unless said otherwise, what was paid is given back. */
 export const CancelSale = z
@@ -50,6 +51,8 @@ export const SweepCommand = z.object({
     saleId: idOf<SaleId>(),
     /** The sender's progress; the row is right if another worker was faster. */
     afterId: z.string().nullable(),
+    /** The turn that it goes on with (`one-at-a-time.ts`). */
+    turn: z.string().optional(),
   }),
 });
 export type SweepCommand = z.infer<typeof SweepCommand>;
@@ -105,11 +108,17 @@ export async function callOff(
 }
 
 /** Sends the command that begins or continues a sweep. Never throws: the minute's rule makes up for a lost one. */
-export async function sendSweep(deps: Needs<'queue'>, saleId: SaleId, afterId: ReservationId | null): Promise<void> {
-  const body: SweepCommand = { sweep: { saleId, afterId } };
+export async function sendSweep(
+  deps: Needs<'queue'>,
+  saleId: SaleId,
+  afterId: ReservationId | null,
+  turn?: string,
+  delaySeconds = 0,
+): Promise<void> {
+  const body: SweepCommand = { sweep: { saleId, afterId, turn } };
   await deps
     .queue('advance')
-    .send({ body })
+    .send({ body, delaySeconds })
     .catch((error) => log.warn('the next tick will continue a cancellation', { error, saleId }));
 }
 
@@ -121,21 +130,40 @@ export async function sweepLeftOpen(deps: WriteNeeds & Needs<'queue'>, deadlineM
   }
 }
 
-/** Makes steps of the sweep over a sale's buyers for a while, and sends the command for the rest. Harmless at any time. */
+/**
+ * Makes a step of the sweep over a sale's buyers, and more of them for a while, one process at a time; sends the command for
+ * the rest. Harmless at any time.
+ */
 export async function sweepCancellation(
   deps: WriteNeeds & Needs<'queue'>,
   saleId: SaleId,
   deadlineMs: number,
+  turn?: string,
 ): Promise<void> {
   const endsMs = sliceEndMs(deps.clock(), deadlineMs);
-  const rest = beginPaced(deps.clock);
-  for (;;) {
-    const step = await writeThrough(deps, (tx, nowMs) => sweepSome(tx, saleId, nowMs));
-    await sendCommands(deps, step.ordered);
-    if (step.isOver) return;
-    if (deps.clock() >= endsMs) return sendSweep(deps, saleId, step.afterId);
-    await rest(endsMs);
-  }
+  let step = await sweepOn(deps, saleId);
+  if (step.isOver) return;
+  await oneAtATime(deps, {
+    kind: 'sweep',
+    saleId,
+    turn,
+    async work() {
+      const rest = beginPaced(deps.clock);
+      for (;;) {
+        step = await sweepOn(deps, saleId);
+        if (step.isOver || deps.clock() >= endsMs) return !step.isOver;
+        await rest(endsMs);
+      }
+    },
+    send: (mine, delaySeconds) => sendSweep(deps, saleId, step.afterId, mine, delaySeconds),
+  });
+}
+
+/** Makes a step of the sweep over a sale's buyers, and has what it ordered carried out. */
+async function sweepOn(deps: WriteNeeds & Needs<'queue'>, saleId: SaleId): Promise<Step> {
+  const step = await writeThrough(deps, (tx, nowMs) => sweepSome(tx, saleId, nowMs));
+  await sendCommands(deps, step.ordered);
+  return step;
 }
 
 interface Step extends Committed {

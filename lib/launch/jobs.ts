@@ -53,7 +53,7 @@ export type JobView = z.infer<typeof JobView>;
 /** After how long a job that has to wait looks again. */
 const lookAgainSeconds = 1;
 /** For how long one message works on a job before the next one goes on. */
-const sliceMs = 2_000;
+export const sliceMs = 2_000;
 /** Time kept back for the step under way. */
 const stepReserveMs = 1_000;
 const jobsPerTick = 100;

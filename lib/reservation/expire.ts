@@ -59,24 +59,30 @@ export async function expireSale(deps: WriteNeeds, saleId: SaleId, deadlineMs: n
   }
 }
 
+/** What some transactions have ended in a sale that goes on. */
+export interface Expired {
+  readonly ended: number;
+  /** Whether something may be left: what was done was as much as is done at a time. */
+  readonly isLeft: boolean;
+}
+
 /**
  * Ends offers and allocations that are past their deadline in a sale that goes on, and offers what is available, until
- * nothing is left or `deadlineMs` is reached. Says how many ended, and whether something may be left.
+ * nothing is left or `deadlineMs` is reached.
  */
-export async function expireOffers(
-  deps: WriteNeeds,
-  saleId: SaleId,
-  deadlineMs: number,
-): Promise<{ ended: number; isLeft: boolean }> {
+export async function expireOffers(deps: WriteNeeds, saleId: SaleId, deadlineMs: number): Promise<Expired> {
   const rest = beginPaced(deps.clock);
-  for (let ended = 0; ; ) {
-    const step = await writeThrough(deps, (tx, nowMs) => endOffers(tx, saleId, nowMs));
-    ended += step.ended;
-    // Progress is a row that ended or an offer that was made; without either there is nothing left to do.
-    if (step.reservations.length === 0) return { ended, isLeft: false };
-    if (deps.clock() >= deadlineMs) return { ended, isLeft: true };
+  for (let total = 0; ; ) {
+    const { ended, isLeft } = await expireSomeOffers(deps, saleId);
+    total += ended;
+    if (!isLeft || deps.clock() >= deadlineMs) return { ended: total, isLeft };
     await rest(deadlineMs);
   }
+}
+
+/** The same in one transaction, which ends and offers no more than does not lock the sale for long. */
+export async function expireSomeOffers(deps: WriteNeeds, saleId: SaleId): Promise<Expired> {
+  return writeThrough(deps, (tx, nowMs) => endOffers(tx, saleId, nowMs));
 }
 
 /** Whether everything that is not bought ends: the sale was called off, or its purchase window is over. Pure. */
@@ -147,14 +153,17 @@ async function endBeingPaid(tx: Tx, sale: SaleRow, ids: readonly ReservationId[]
 }
 
 /** Ends some offers and allocations whose time is over, and offers some of what is available. */
-async function endOffers(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> {
-  const nothing = { ...nothingChanged, ended: 0 };
+async function endOffers(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step & Expired> {
+  const nothing = { ...nothingChanged, ended: 0, isLeft: false };
   const seen = (await readSales(tx, [saleId])).get(saleId);
   if (seen?.status !== 'active' || isOver(seen, nowMs)) return nothing;
-  const ended = seen.endsWait ? [] : await readEndedOffers(tx, seen, nowMs, rowsPerTransaction);
-  if (ended.length === 0 && (seen.available === 0 || seen.waitlisted === 0)) return nothing;
+  const over = seen.endsWait ? [] : await readEndedOffers(tx, seen, nowMs, rowsPerTransaction);
+  if (over.length === 0 && (seen.available === 0 || seen.waitlisted === 0)) return nothing;
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (sale?.status !== 'active' || isOver(sale, nowMs)) return nothing;
-  const rows = sale.endsWait ? [] : await lockEndedOffers(tx, sale, nowMs, ended);
-  return { ...(await endAndOffer(tx, sale, rows, 'expired', 'deadline_passed', nowMs)), ended: rows.length };
+  const rows = sale.endsWait ? [] : await lockEndedOffers(tx, sale, nowMs, over);
+  const done = await endAndOffer(tx, sale, rows, 'expired', 'deadline_passed', nowMs);
+  const offers = done.reservations.length - rows.length;
+  const isLeft = over.length === rowsPerTransaction || offers === rowsPerTransaction;
+  return { ...done, ended: rows.length, isLeft };
 }

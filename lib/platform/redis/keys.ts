@@ -42,6 +42,10 @@ export const keys = {
   pushTurn: (audienceId: string) => `${prefix}ws:turn:${audienceId}`,
   /** String: an Idempotency-Key whose first request is still running. */
   running: (kind: string, id: string) => `${prefix}running:${kind}:${id}`,
+  /** String: that a process works on a sale's long work of a kind; expires within seconds. */
+  turn: (kind: string, saleId: SaleId) => `${prefix}turn:${kind}:${saleId}`,
+  /** String: that a trigger of that work was sent again, to look once the turn is over; expires as the turn does. */
+  waitsForTurn: (kind: string, saleId: SaleId) => `${prefix}turn:${kind}:${saleId}:waiting`,
   /** String: the age of the oldest message of a queue's latest batch. */
   oldestMessageAge: (queue: string) => `${prefix}oldest-message-age:${queue}`,
   /** String: a breaker's shared state: until when it is open. */
