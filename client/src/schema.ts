@@ -2886,6 +2886,7 @@ export interface components {
             };
             units: number;
             ticket: number | null;
+            /** @description While waitlisted, its place on the waitlist, from 1; while requested, its place among all requests. Null otherwise, and for a short time, far back in the line, while places are being restored */
             position: number | null;
             reason: string | null;
             deadline: string | null;

@@ -31,10 +31,11 @@ export const termFields = [
 export const termVersionFields = ['termsEpoch', 'termsVersion'] as const;
 
 /**
- * The gate's own counters: the latest ticket, how many requests it has admitted, how many units its undecided requests
- * ask for, and how many of those were admitted beyond the available units. Written by `gate.lua`.
+ * The gate's own counters: the latest ticket, the last place among its requests, how many units its undecided requests
+ * ask for, and how many of those were admitted beyond the available units. Written by `gate.lua`. `oldPlaces` is the last
+ * place before those that were given anew; written by `begin-renumbering.lua`.
  */
-export const gateFields = ['ticket', 'line', 'pendingUnits', 'pendingOver'] as const;
+export const gateFields = ['ticket', 'line', 'pendingUnits', 'pendingOver', 'oldPlaces'] as const;
 
 /**
  * Marks a sale whose claims Redis has lost: the time at which the sale was loaded into Redis again. Written by `mirror.lua`,

@@ -57,21 +57,21 @@ end
 
 -- Notes in the bits of the line that a request begins to wait, or no longer does. Readers count the bits before it, so
 -- places must be in the order of tickets: a request that came again after Redis had lost it has a new place and its old
--- ticket, and gets no bit.
-local function noteWaiting(line, position, waits, wasWaiting, ticket, packed)
+-- ticket, and gets no bit; nor does one whose place is from before all others got new ones.
+local function noteWaiting(line, position, waits, wasWaiting, ticket, packed, oldPlaces)
   if waits == wasWaiting or position == '0' then
     return
   end
   if wasWaiting then
     redis.call('SETBIT', line, position, 0)
-  elseif ticket == string.match(packed, ticketPattern) then
+  elseif ticket == string.match(packed, ticketPattern) and tonumber(position) > oldPlaces then
     redis.call('SETBIT', line, position, 1)
   end
 end
 
 -- Writes one reservation unless it is stored at this version or a newer one; returns what that takes from the gate's two
 -- counters.
-local function writeReservation(key, line, field, customer, version, claim, packed)
+local function writeReservation(key, line, oldPlaces, field, customer, version, claim, packed)
   local before = redis.call('HGET', key, field)
   -- The place among all requests is known only here; it must survive the decision.
   local position, ticket, wasWaiting = '0', '', false
@@ -93,7 +93,7 @@ local function writeReservation(key, line, field, customer, version, claim, pack
     end
   end
   redis.call('HSET', key, field, packed .. position)
-  noteWaiting(line, position, string.sub(packed, 1, 1) == 'w', wasWaiting, ticket, packed)
+  noteWaiting(line, position, string.sub(packed, 1, 1) == 'w', wasWaiting, ticket, packed, oldPlaces)
   if claim ~= claimedBefore and redis.call('HINCRBY', key, customer, claim - claimedBefore) <= 0 then
     redis.call('HDEL', key, customer)
   end
@@ -101,7 +101,7 @@ local function writeReservation(key, line, field, customer, version, claim, pack
 end
 
 local function writeSale(saleKey, bucketPrefix, line, levels, terms, reservations)
-  local known = redis.call('HMGET', saleKey, 'epoch', 'version', 'termsEpoch', 'termsVersion')
+  local known = redis.call('HMGET', saleKey, 'epoch', 'version', 'termsEpoch', 'termsVersion', 'oldPlaces')
   local epoch, version, allotment, available, allocated, sold, waitlisted =
     string.match(levels, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
   local newer = not known[1] or isCurrent(epoch, version, known[1], known[2])
@@ -123,12 +123,13 @@ local function writeSale(saleKey, bucketPrefix, line, levels, terms, reservation
   end
 
   local pendingUnits, pendingOver = 0, 0
+  local oldPlaces = tonumber(known[5] or '0')
   local at = 1
   while at <= #reservations do
     local bucket, field, customer, version, claim, packed
     -- Unlike a pattern, this looks at each byte once.
     bucket, field, customer, version, claim, packed, at = struct.unpack('ssssss', reservations, at)
-    local units, over = writeReservation(bucketPrefix .. bucket, line, field, customer, version, claim, packed)
+    local units, over = writeReservation(bucketPrefix .. bucket, line, oldPlaces, field, customer, version, claim, packed)
     pendingUnits, pendingOver = pendingUnits + units, pendingOver + over
   end
   if known[1] then

@@ -2,10 +2,11 @@
  * How far a run of reconcile has come, and the limits of one step: everything that must outlive an invocation, because
  * another process may make the next step.
  *
- * A sale is processed in four parts: its stock, its rows a page at a time, its claims in Redis some buckets at a time, and
- * its books. A run after a restore starts with two more, over all sales: raising epochs, and deleting claims from Redis.
+ * A sale is processed in five parts: its stock, its rows a page at a time, its claims in Redis some buckets at a time, its
+ * line if that needs it, and its books. A run after a restore starts with two more, over all sales: raising epochs, and deleting claims from Redis.
  */
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import type { LinePlace } from './check-line.ts';
 
 /** Where the next page of claims begins. A bucket that is too large to be held at once is read in parts, by owner. */
 export interface ClaimsPlace {
@@ -64,6 +65,7 @@ export type Progress =
       readonly seen: readonly (string | null)[];
       readonly pending: Pending;
     }
+  | { readonly part: 'line'; readonly saleId: SaleId; readonly rows: number; readonly place: LinePlace | null }
   | { readonly part: 'books'; readonly saleId: SaleId; readonly rows: number; readonly place: BooksPlace | null }
   | { readonly part: 'end' };
 

@@ -25,6 +25,7 @@ import {
   readPartial,
   recountGate,
 } from './check-claims.ts';
+import { checkLine } from './check-line.ts';
 import { checkStock } from './check-stock.ts';
 import { checkTerms } from './check-terms.ts';
 import type { Drift } from './drift.ts';
@@ -194,7 +195,13 @@ async function goOn(
       const pending = sum(progress.pending, page.pending);
       if (page.next) return { ...progress, place: page.next, seen, pending };
       note(await recountGate(deps.redis, saleId, seen, pending));
-      return { part: 'books', saleId, rows, place: null };
+      return { part: 'line', saleId, rows, place: null };
+    }
+
+    case 'line': {
+      const line = await checkLine(deps, progress.saleId, progress.place, sizes.rowsPerPage);
+      found.work += line.rows;
+      return line.next ? { ...progress, place: line.next } : { ...progress, part: 'books', place: null };
     }
 
     case 'books': {

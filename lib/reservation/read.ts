@@ -34,7 +34,7 @@ import { shownDeadlineMs } from '#sale/sale-clock.ts';
 import { isFinal } from '#state/reservation-state.ts';
 import { readReceipt, undecidedView } from './receipt.ts';
 import { fillOf, type ReservationView } from './reservation.shapes.ts';
-import { listOwnReservations, type OwnReservation, readOwnReservation, readPositions } from './reservation.store.ts';
+import { countPlace, listOwnReservations, type OwnReservation, readOwnReservation } from './reservation.store.ts';
 
 /** What reading one reservation needs. */
 export type ReadNeeds = MirrorNeeds & Needs<'registry'>;
@@ -75,7 +75,7 @@ export async function getReservation(
     return refuse('status_unknown', 'Ask again in a moment, preferably at the status URL that came with the 202.');
   }
   if (mirrored && mirrored.version < row.version) await bringToMirror(deps, [row]);
-  return viewOf(row);
+  return viewOf(row, await placeOf(deps, row, mirrored, !trust.isDoubted()));
 }
 
 /** How far the clocks of two processes may differ when a purchase window opens. */
@@ -130,7 +130,7 @@ function decidedView(reservationId: ReservationId, mirrored: MirroredAnswer, sho
   };
 }
 
-/** The same, from MySQL only, without the mirror: for verbs that change the reservation. */
+/** The same, from MySQL, even where the mirror is sure: for verbs that change the reservation. */
 export async function getDecidedReservation(
   deps: MirrorNeeds,
   customerId: CustomerId,
@@ -139,7 +139,7 @@ export async function getDecidedReservation(
   const row = await readOwnReservation(deps.db, reservationId, customerId, deps.clock());
   if (!row) return refuse('not_found', 'You have no such reservation.');
   await bringToMirror(deps, [row]);
-  return viewOf(row);
+  return viewOf(row, await placeOf(deps, row, await mirroredPlace(deps, row), false));
 }
 
 /** This customer's decided reservations, the latest ticket first. */
@@ -152,39 +152,48 @@ export async function listReservations(
   if (isRefusal(after)) return after;
   const rows = await listOwnReservations(deps.db, customerId, after, page.limit + 1, deps.clock());
   await bringToMirror(deps, rows.slice(0, page.limit));
-  const placed = await withPlaces(deps, customerId, rows);
-  return toPage('reservations', placed, page.limit, (row) => [row.ticket, row.reservationId], viewOf);
+  const isTrusted = !deps.once(mirrorTrust).isDoubted();
+  const mirrored = await Promise.all(rows.map((row) => mirroredPlace(deps, row)));
+  const placed: (OwnReservation & { position: number | null })[] = [];
+  for (const [index, row] of rows.entries()) {
+    placed.push({ ...row, position: await placeOf(deps, row, mirrored[index], isTrusted) });
+  }
+  return toPage(
+    'reservations',
+    placed,
+    page.limit,
+    (row) => [row.ticket, row.reservationId],
+    (row) => viewOf(row, row.position),
+  );
+}
+
+/** What the mirror knows of a reservation that waits, which has its place in line; undefined if Redis cannot be asked. */
+async function mirroredPlace(
+  deps: MirrorNeeds,
+  { state, reservationId, customerId }: OwnReservation,
+): Promise<MirroredAnswer | undefined> {
+  if (state !== 'waitlisted') return undefined;
+  return readMirroredStatus(deps, reservationId, customerId).catch((error) => {
+    deps.once(mirrorTrust).failed();
+    warnUnlessOutage(error, 'a place in line is counted without the mirror');
+    return undefined;
+  });
 }
 
 /**
- * Adds the places of those that wait: from the mirror where it is sure of them, as `sureView` is. To count those who wait before
- * a reservation costs MySQL as much as the line is long.
+ * The place of a reservation that waits: from the mirror, or counted in MySQL, which counts no more than so many. What is
+ * trusted comes first; a mirror that may have missed somebody's leaving is still better than no place. Null if neither knows.
  */
-async function withPlaces(
-  deps: MirrorNeeds,
-  customerId: CustomerId,
-  rows: readonly OwnReservation[],
-): Promise<OwnReservation[]> {
-  const places = new Map<ReservationId, number>();
-  const waiting = rows.filter(({ state }) => state === 'waitlisted');
-  const trust = deps.once(mirrorTrust);
-  const look = async ({ reservationId, version }: OwnReservation): Promise<void> => {
-    const mirrored = await readMirroredStatus(deps, reservationId, customerId);
-    if (mirrored?.state !== 'waitlisted' || mirrored.version !== version || mirrored.placeInLine === null) return;
-    places.set(reservationId, mirrored.placeInLine);
-  };
-  if (!trust.isDoubted()) {
-    await Promise.all(waiting.map(look)).catch((error) => {
-      trust.failed();
-      warnUnlessOutage(error, 'places in line are counted without the mirror');
-    });
-  }
-  const unknown = waiting.map(({ reservationId }) => reservationId).filter((id) => !places.has(id));
-  const counted = await readPositions(deps.db, unknown);
-  return rows.map((row) => {
-    const position = places.get(row.reservationId) ?? counted.get(row.reservationId) ?? null;
-    return { ...row, position };
-  });
+async function placeOf(
+  { db }: Needs<'db'>,
+  row: OwnReservation,
+  mirrored: MirroredAnswer | undefined,
+  isMirrorTrusted: boolean,
+): Promise<number | null> {
+  if (row.state !== 'waitlisted') return null;
+  const isSame = mirrored?.state === 'waitlisted' && mirrored.version === row.version;
+  const known = isSame ? mirrored.placeInLine : null;
+  return (isMirrorTrusted ? known : null) ?? (await countPlace(db, row)) ?? known;
 }
 
 /**
@@ -205,7 +214,7 @@ export async function bringToMirror(deps: MirrorNeeds, shown: OwnReservation[]):
   }
 }
 
-function viewOf(row: OwnReservation): ReservationView {
+function viewOf(row: OwnReservation, position: number | null): ReservationView {
   return {
     reservationId: row.reservationId,
     saleId: row.saleId,
@@ -214,7 +223,7 @@ function viewOf(row: OwnReservation): ReservationView {
     fill: fillOf(row.quantity, row.atLeast),
     units: row.units,
     ticket: row.ticket,
-    position: row.position,
+    position,
     reason: row.reason,
     deadline: deadlineOf(row),
     purchaseId: row.purchaseId,

@@ -87,8 +87,13 @@ export const ReservationView = z
     fill: Fill,
     units: z.number().int(),
     ticket: z.number().int().nullable(),
-    /** While waitlisted: its place on the waitlist, from 1. While requested: its place among all requests. */
-    position: z.number().int().nullable(),
+    position: z
+      .number()
+      .int()
+      .nullable()
+      .describe(
+        'While waitlisted, its place on the waitlist, from 1; while requested, its place among all requests. Null otherwise, and for a short time, far back in the line, while places are being restored',
+      ),
     reason: z.string().nullable(),
     /** Until when allocated units can be bought; in a paused sale, as if it were resumed now. */
     deadline: z.iso.datetime().nullable(),

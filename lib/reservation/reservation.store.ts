@@ -152,29 +152,19 @@ export async function readReservations(
 
 /** A reservation with what its owner sees beside the row. */
 export interface OwnReservation extends ReservationRow {
-  /** Its place on the waitlist, from 1, while it waits. */
-  readonly position: number | null;
   /** Until when its units can be bought, as it is shown (`shownDeadlineMs`); null if its sale is unknown. */
   readonly endsAtMs: number | null;
 }
 
-/** Counts those who wait before a reservation of `r`, which costs as much as the line before it is long. */
-const positionInLine = `(SELECT COUNT(*) FROM waitlist w
-    WHERE w.sale_id = r.sale_id AND w.deadline_ms IS NULL AND w.ticket < r.ticket) + 1`;
-
-const ownReservation = (
-  position: string,
-): string => `SELECT r.id, r.sale_id AS saleId, r.customer_id AS customerId, r.ticket, r.quantity,
+const ownReservation = `SELECT r.id, r.sale_id AS saleId, r.customer_id AS customerId, r.ticket, r.quantity,
   r.at_least AS atLeast, r.state, r.units, r.reason, r.deadline_ms AS deadlineMs,
   r.purchase_id AS purchaseId, r.version, r.accepted_at_ms AS acceptedAtMs, r.decided_at_ms AS decidedAtMs,
   r.part_of AS partOf, r.asked_quantity AS askedQuantity, r.asked_at_least AS askedAtLeast,
   s.clock_offset_ms AS clockOffsetMs, s.purchase_closes_at_ms AS purchaseClosesAtMs, s.status AS saleStatus,
-  s.paused_at_ms AS pausedAtMs,
-  ${position} AS position
+  s.paused_at_ms AS pausedAtMs
   FROM reservations r LEFT JOIN sales s ON s.id = r.sale_id`;
 
 interface StoredOwn extends StoredReservation {
-  readonly position: number | null;
   readonly clockOffsetMs: number | null;
   readonly purchaseClosesAtMs: number | null;
   readonly saleStatus: SaleRow['status'] | null;
@@ -182,12 +172,12 @@ interface StoredOwn extends StoredReservation {
 }
 
 function toOwn(stored: StoredOwn, nowMs: number): OwnReservation {
-  const { position, clockOffsetMs, purchaseClosesAtMs, saleStatus, pausedAtMs, ...row } = stored;
+  const { clockOffsetMs, purchaseClosesAtMs, saleStatus, pausedAtMs, ...row } = stored;
   const isKnown = clockOffsetMs !== null && purchaseClosesAtMs !== null && saleStatus !== null;
   const endsAtMs = isKnown
     ? shownDeadlineMs({ clockOffsetMs, purchaseClosesAtMs, status: saleStatus, pausedAtMs }, row.deadlineMs, nowMs)
     : null;
-  return { ...toReservation(row), position, endsAtMs };
+  return { ...toReservation(row), endsAtMs };
 }
 
 /** A reservation of this customer, as it is shown now. */
@@ -197,16 +187,15 @@ export async function readOwnReservation(
   customerId: CustomerId,
   nowMs: number,
 ): Promise<OwnReservation | undefined> {
-  const [row] = await sql.rows<StoredOwn>(
-    `${ownReservation(`IF(r.state = 'waitlisted', ${positionInLine}, NULL)`)} WHERE r.id = ? AND r.customer_id = ?`,
-    [toBytes(reservationId), toBytes(customerId)],
-  );
+  const [row] = await sql.rows<StoredOwn>(`${ownReservation} WHERE r.id = ? AND r.customer_id = ?`, [
+    toBytes(reservationId),
+    toBytes(customerId),
+  ]);
   return row && toOwn(row, nowMs);
 }
 
 /**
- * Reservations of this customer after the position `after`, the latest ticket first, as they are shown now, but without their
- * places on the waitlist.
+ * Reservations of this customer after the position `after`, the latest ticket first, as they are shown now.
  */
 export async function listOwnReservations(
   sql: Sql,
@@ -216,21 +205,28 @@ export async function listOwnReservations(
   nowMs: number,
 ): Promise<OwnReservation[]> {
   const rows = await sql.rows<StoredOwn>(
-    `${ownReservation('NULL')} WHERE r.customer_id = ? ${after ? 'AND (r.ticket, r.id) < (?, ?)' : ''}
+    `${ownReservation} WHERE r.customer_id = ? ${after ? 'AND (r.ticket, r.id) < (?, ?)' : ''}
      ORDER BY r.ticket DESC, r.id DESC LIMIT ?`,
     [toBytes(customerId), ...(after ? [after[0], toBytes(after[1])] : []), limit],
   );
   return rows.map((row) => toOwn(row, nowMs));
 }
 
-/** The places on the waitlist of those of the reservations that wait, from 1. */
-export async function readPositions(sql: Sql, reservationIds: ReservationId[]): Promise<Map<ReservationId, number>> {
-  if (reservationIds.length === 0) return new Map();
-  const rows = await sql.rows<{ id: Buffer; position: number }>(
-    `SELECT r.id, ${positionInLine} AS position FROM reservations r WHERE r.id IN (?) AND r.state = 'waitlisted'`,
-    [reservationIds.map(toBytes)],
+/** Up to which place those who wait are counted: a question must not cost the more, the longer the line is. */
+export const placesCounted = 1_000;
+
+/** The place on the waitlist of a reservation that waits, from 1; null beyond `placesCounted`. */
+export async function countPlace(
+  sql: Sql,
+  { saleId, ticket }: Pick<ReservationRow, 'saleId' | 'ticket'>,
+): Promise<number | null> {
+  const [row] = await sql.rows<{ earlier: number }>(
+    `SELECT COUNT(*) AS earlier FROM
+       (SELECT 1 FROM waitlist WHERE sale_id = ? AND deadline_ms IS NULL AND ticket < ? LIMIT ?) AS line`,
+    [toBytes(saleId), ticket, placesCounted],
   );
-  return new Map(rows.map(({ id, position }) => [fromBytes(id), Number(position)]));
+  const earlier = Number(row?.earlier);
+  return earlier < placesCounted ? earlier + 1 : null;
 }
 
 /**
@@ -572,7 +568,7 @@ function conditionOf({ atLeastUpTo, behind }: PartOfLine): { sql: string; values
 /** A waiter, with their place. */
 export interface Placed extends Pick<ReservationRow, 'reservationId' | 'customerId' | 'ticket' | 'units' | 'version'> {
   readonly decidedAtMs: number;
-  /** Their place on the waitlist, from 1, as their owner reads it (`OwnReservation`). */
+  /** Their place on the waitlist, from 1, as their owner reads it. */
   readonly position: number;
 }
 
@@ -604,6 +600,24 @@ export async function readPlaces(
     if (row.ticket !== rows[index - 1]?.ticket) position = Number(ahead?.count ?? 0) + index + 1;
     return { ...row, position, reservationId: fromBytes(id), customerId: fromBytes(owner) };
   });
+}
+
+/** Those who wait before a place in the line, the last of them first; without a reservation, before a ticket. */
+export async function readLineFromEnd(
+  sql: Sql,
+  saleId: SaleId,
+  { ticket, reservationId }: { readonly ticket: number; readonly reservationId: ReservationId | null },
+  limit: number,
+): Promise<Pick<ReservationRow, 'reservationId' | 'customerId' | 'ticket'>[]> {
+  const rows = await sql.rows<{ id: Buffer; owner: Buffer; ticket: number }>(
+    `SELECT r.id, r.customer_id AS owner, r.ticket
+     FROM waitlist w FORCE INDEX (waitlist_order) STRAIGHT_JOIN reservations r ON r.id = w.reservation_id
+     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted'
+       AND w.ticket <= ? AND (w.ticket < ? OR w.reservation_id < ?)
+     ORDER BY w.ticket DESC, w.reservation_id DESC LIMIT ?`,
+    [toBytes(saleId), ticket, ticket, reservationId === null ? Buffer.alloc(0) : toBytes(reservationId), limit],
+  );
+  return rows.map(({ id, owner, ...row }) => ({ ...row, reservationId: fromBytes(id), customerId: fromBytes(owner) }));
 }
 
 /** Whether there is a waiter whom so many units can serve (invariant I11). The sale must be locked. */

@@ -161,7 +161,7 @@ test('a run goes on over as many invocations as it takes, and each says where it
     await reconcileOnTrigger(environment, [reconcileTrigger(next)], 0, tiny);
     invocations++;
   }
-  expect([...parts]).toEqual(['rows', 'claims', 'books']);
+  expect([...parts]).toEqual(['rows', 'claims', 'line', 'books']);
   expect(invocations).toBeGreaterThan(8);
   expect(await mirrorIsWhole(saleId, holders)).toBe(true);
 });
