@@ -180,8 +180,12 @@ export async function mirrorLongSale(db: Sql, redis: RedisClient, saleId: SaleId
       await writeMirror({ redis }, [sale], page);
     });
   }
-  // The gate did not count them, so nothing is left to be decided.
-  await redis.hset(keys.sale(saleTag(saleId)), 'pendingOver', 0);
+  // The gate did not count them: nothing is left to be decided, and their places are given.
+  const [{ last } = { last: 0 }] = await db.rows<{ last: number }>(
+    'SELECT MAX(ticket) AS last FROM reservations WHERE sale_id = ?',
+    [toBytes(saleId)],
+  );
+  await redis.hset(keys.sale(saleTag(saleId)), 'pendingOver', 0, 'line', Number(last) - Number(firstTicket) + 1);
 }
 
 /** The maxima over the transactions. */

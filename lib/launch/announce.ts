@@ -30,7 +30,16 @@ import {
 } from '#reservation/reservation.store.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs, saleNowMs } from '#sale/sale-clock.ts';
-import { insertJob, type JobStep, lockJob, newJob, readOpenJobs, type SaleJob, updateJob } from './job.store.ts';
+import {
+  insertJob,
+  type JobStep,
+  type LineSeen,
+  lockJob,
+  newJob,
+  readOpenJobs,
+  type SaleJob,
+  updateJob,
+} from './job.store.ts';
 import type { announcements } from './job.table.ts';
 
 export type Announcement = (typeof announcements)[number];
@@ -53,6 +62,7 @@ interface Page {
   readonly rows: readonly { readonly reservationId: ReservationId }[];
   readonly events: RecordedEvent[];
   readonly told: number;
+  readonly line?: LineSeen;
 }
 
 /** What one transaction tells, and the job for the rest. */
@@ -89,9 +99,9 @@ export async function announce(
 /**
  * Makes one step of the oldest announcement of a sale that is under way. Of two concurrent calls the second waits for the
  * first and continues after it. It does not lock the sale: a change of the sale's times waits for the step, then supersedes
- * the job.
+ * the job. `seen` is what the step before has left, if this process made it.
  */
-export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<JobStep> {
+export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number, seen?: LineSeen): Promise<JobStep> {
   const open = await readOpenJobs(tx, saleId);
   // The places come last: they are told when the line has been served, and nothing else depends on them.
   const oldest = open.find(({ kind }) => isAnnouncement(kind)) ?? open.find(({ kind }) => kind === movedUp);
@@ -112,9 +122,9 @@ export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promi
     await updateJob(tx, waiting);
     return { ...nothingChanged, next: waiting, isWaiting: true };
   }
-  const { rows, events, told } = isAnnouncement(job.kind)
+  const { rows, events, told, line } = isAnnouncement(job.kind)
     ? await tellPage(tx, sale, { ...job, kind: job.kind }, nowMs)
-    : await tellPlaces(tx, sale, job, nowMs);
+    : await tellPlaces(tx, sale, job, nowMs, 'in time', seen);
   await recordEvents(tx, events, nowMs);
   const next: SaleJob = {
     ...job,
@@ -124,7 +134,7 @@ export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promi
     finishedAtMs: rows.length < rowsPerStep() ? nowMs : null,
   };
   await updateJob(tx, next);
-  return { ...nothingChanged, events, next };
+  return { ...nothingChanged, events, next, ...(line ? { line } : {}) };
 }
 
 /** Ends the announcements of a locked sale that a newer one replaces. */
@@ -217,18 +227,26 @@ async function tellPlaces(
   job: Pick<SaleJob, 'round' | 'startedAtMs' | 'afterId'>,
   nowMs: number,
   decided: 'all' | 'in time' = 'in time',
+  seen?: LineSeen,
 ): Promise<Page> {
-  const rows = await readPlaces(tx, sale.saleId, await placeOf(tx, job), rowsPerStep());
+  const behind = await placeOf(tx, job);
+  const isCurrent = seen !== undefined && seen.afterId === job.afterId && seen.version === sale.version;
+  const rows = await readPlaces(tx, sale.saleId, behind, rowsPerStep(), isCurrent ? seen.ahead : undefined);
+  const [first, last] = [rows[0], rows.at(-1)];
+  const page: Pick<Page, 'rows' | 'line'> =
+    first && last && first.ticket > behind.ticket
+      ? { rows, line: { afterId: last.reservationId, version: sale.version, ahead: first.position - 1 + rows.length } }
+      : { rows };
   const recipients = rows
     .filter(({ decidedAtMs }) => decided === 'all' || decidedAtMs <= job.startedAtMs)
     .map(({ reservationId, customerId, units, version, position }) => {
       return { reservationId, customerId, units, version, position };
     });
-  if (recipients.length === 0) return { rows, events: [], told: 0 };
+  if (recipients.length === 0) return { ...page, events: [], told: 0 };
   const { saleId } = sale;
   const { round, startedAtMs: announcedAtMs } = job;
   const detail = { saleId, reason: movedUp, round, announcedAtMs, recipients } as const;
-  return { rows, events: [newEvent('reservations.reminded', detail, nowMs)], told: recipients.length };
+  return { ...page, events: [newEvent('reservations.reminded', detail, nowMs)], told: recipients.length };
 }
 
 /**

@@ -33,6 +33,15 @@ export interface JobStep extends Committed {
   readonly next: SaleJob | undefined;
   /** Whether the job has to wait for others before it can go on. */
   readonly isWaiting?: boolean;
+  /** What a step along the line leaves to the next one. */
+  readonly line?: LineSeen;
+}
+
+/** How many wait up to the place that a step along the line has reached, as of a version of the sale: it changes with every move. */
+export interface LineSeen {
+  readonly afterId: ReservationId;
+  readonly version: number;
+  readonly ahead: number;
 }
 
 /** A job that begins with a first step, which has come so far. */

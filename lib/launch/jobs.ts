@@ -18,7 +18,16 @@ import { beginPaced, withTimeToSpare } from '#platform/resilience/pace.ts';
 import { announceSome, isOfTimes } from './announce.ts';
 import { sendBoundaries } from './boundaries.ts';
 import { endSome } from './ending.ts';
-import { findJob, idleAfterMs, isIdle, listIdleJobs, listJobs, type SaleJob } from './job.store.ts';
+import {
+  findJob,
+  idleAfterMs,
+  isIdle,
+  type JobStep,
+  type LineSeen,
+  listIdleJobs,
+  listJobs,
+  type SaleJob,
+} from './job.store.ts';
 import { jobKinds } from './job.table.ts';
 
 /**
@@ -100,10 +109,12 @@ export async function runIdleJobs(deps: WriteNeeds, deadlineMs: number): Promise
 async function continueJob(deps: WriteNeeds, { saleId, kind }: SaleJob, deadlineMs: number): Promise<void> {
   const endsMs = sliceEndMs(deps.clock(), deadlineMs);
   const rest = beginPaced(deps.clock, kind === 'ending' ? 1 : withTimeToSpare);
-  for (;;) {
-    const { next, isWaiting } = await writeThrough(deps, (tx, nowMs) =>
-      kind === 'ending' ? endSome(tx, saleId, nowMs) : announceSome(tx, saleId, nowMs),
+  for (let seen: LineSeen | undefined; ; ) {
+    const before = seen;
+    const { next, isWaiting, line } = await writeThrough<JobStep>(deps, (tx, nowMs) =>
+      kind === 'ending' ? endSome(tx, saleId, nowMs) : announceSome(tx, saleId, nowMs, before),
     );
+    seen = line;
     if (!next) return;
     if (next.finishedAtMs !== null && isOfTimes(next.kind)) {
       await sendBoundaries(deps, saleId, [deps.clock()], 0).catch((error) =>

@@ -572,12 +572,16 @@ export interface Placed extends Pick<ReservationRow, 'reservationId' | 'customer
   readonly position: number;
 }
 
-/** Those who wait behind a place in the line, in ticket order, with their positions. */
+/**
+ * Those who wait behind a place in the line, in ticket order, with their positions. `ahead` is how many wait up to that place, if
+ * that is known: to count them costs as much as the line is long.
+ */
 export async function readPlaces(
   sql: Sql,
   saleId: SaleId,
   { ticket, reservationId }: Pick<Waiting, 'ticket' | 'reservationId'>,
   limit: number,
+  ahead?: number,
 ): Promise<Placed[]> {
   const rows = await sql.rows<
     Omit<Placed, 'reservationId' | 'customerId' | 'position'> & { id: Buffer; owner: Buffer }
@@ -591,15 +595,21 @@ export async function readPlaces(
   );
   const [first] = rows;
   if (!first) return [];
-  const [ahead] = await sql.rows<{ count: number }>(
-    'SELECT COUNT(*) AS count FROM waitlist w WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND w.ticket < ?',
-    [toBytes(saleId), first.ticket],
-  );
+  // Those with the same ticket share a place.
+  const before = ahead !== undefined && first.ticket > ticket ? ahead : await countBefore(sql, saleId, first.ticket);
   let position = 0;
   return rows.map(({ id, owner, ...row }, index) => {
-    if (row.ticket !== rows[index - 1]?.ticket) position = Number(ahead?.count ?? 0) + index + 1;
+    if (row.ticket !== rows[index - 1]?.ticket) position = before + index + 1;
     return { ...row, position, reservationId: fromBytes(id), customerId: fromBytes(owner) };
   });
+}
+
+async function countBefore(sql: Sql, saleId: SaleId, ticket: number): Promise<number> {
+  const [row] = await sql.rows<{ count: number }>(
+    'SELECT COUNT(*) AS count FROM waitlist w WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND w.ticket < ?',
+    [toBytes(saleId), ticket],
+  );
+  return Number(row?.count);
 }
 
 /** Those who wait before a place in the line, the last of them first; without a reservation, before a ticket. */

@@ -197,7 +197,7 @@ describe('other acts of an operator', () => {
 });
 
 describe('a line of more than one step', () => {
-  const waiting = 1_200;
+  const waiting = 3_100;
   const over = () => deps.clock() - 1;
 
   async function longLine(): Promise<SaleId> {
@@ -263,6 +263,44 @@ describe('a line of more than one step', () => {
     expect(told.length).toBe(500);
     await Promise.all([runJob(deps, command, soon()), runJob(deps, command, soon())]);
     expect(lastTold()).toEqual(await line(saleId));
+  });
+
+  test('is counted once for the steps of a slice, and anew whenever somebody has left', async () => {
+    const saleId = await longLine();
+    await adjustStock(deps, saleId, 1);
+    const places = await line(saleId);
+    const leaver = [...places.keys()][100];
+    const [owner] = await opened.db.rows<{ id: Buffer }>('SELECT customer_id AS id FROM reservations WHERE id = ?', [
+      toBytes(leaver as ReservationId),
+    ]);
+    const counts: number[] = [];
+    let steps = 0;
+    const transaction: Deps['db']['transaction'] = async (work) => {
+      // One of those in front leaves after the second step.
+      if (++steps === 3) await cancelDecided(deps, fromBytes(owner?.id as Buffer), saleId, leaver as ReservationId);
+      return opened.db.transaction((tx) => {
+        const rows: typeof tx.rows = (sql, values) => {
+          if (sql.includes('COUNT(*)')) counts.push(steps);
+          return tx.rows(sql, values);
+        };
+        return work({ ...tx, rows });
+      });
+    };
+    const [row] = await opened.db.rows<{ round: number; afterId: Buffer }>(
+      'SELECT round, after_id AS afterId FROM sale_jobs WHERE sale_id = ?',
+      [toBytes(saleId)],
+    );
+    const job = { kind: 'moved-up', round: row?.round as number, afterId: fromBytes(row?.afterId as Buffer) } as const;
+    await runJob(withDeps(deps, { db: { ...opened.db, transaction } }), { saleId, job }, soon());
+    expect(steps).toBeGreaterThan(4);
+    expect(counts).toEqual([1, 3]);
+    const [before, after] = [places, await line(saleId)];
+    const shown = lastTold();
+    const right = [...before].filter(([id]) => id !== leaver);
+    right.forEach(([id, place], index) => {
+      // The first page was told by the change itself, two more before the leaver left.
+      expect(shown.get(id)).toBe(index < 1_499 ? place : after.get(id));
+    });
   });
 
   test('hears of a second change instead of the first where it had not been told yet', async () => {
