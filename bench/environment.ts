@@ -186,7 +186,6 @@ function recordsOf(plan: Plan): SaleRow[] {
     publicFromMs: 0,
     publishTold: true,
     accessCode: null,
-    reopens: false,
     termsVersion: 0,
     priceMinor: 4_900,
     currency: 'EUR',

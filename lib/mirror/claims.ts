@@ -182,8 +182,17 @@ function hexOf(ticket: number): string {
 const plainReason = /^\w*$/;
 
 /**
+ * Whether what the mirror has of a reservation must make way for the row: it is older, or shows whole what must no longer be
+ * shown from the mirror. A purchase binds reservations without a new version, and `mirror.lua` follows the same rule.
+ */
+export function isOutdated(mirrored: Pick<MirroredStatus, 'version' | 'shown'>, row: MirroredReservation): boolean {
+  if (mirrored.version !== row.version) return mirrored.version < row.version;
+  return mirrored.shown !== null && shownText(row) === '';
+}
+
+/**
  * What is shown of a decided reservation beside its status, in few bytes: times as differences, in base 36. Empty if not all
- * of it is at hand, or fits: purchases bind and unbind without a new version, so what is paid for is read from MySQL.
+ * of it is at hand, or fits, and for what a purchase pays or paid for: then MySQL is read.
  */
 function shownText(row: MirroredReservation): string {
   const { state, ticket, acceptedAtMs, decidedAtMs, deadlineMs = null, reason = null } = row;

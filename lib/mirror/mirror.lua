@@ -1,5 +1,5 @@
--- Copies what MySQL has committed of some sales, unless what is stored is newer (or, for a reservation, as new). Stock and
--- terms are each compared by themselves.
+-- Copies what MySQL has committed of some sales, unless what is stored is newer (or, for a reservation, as new and not shown
+-- whole any more). Stock and terms are each compared by themselves.
 -- For the n-th sale:
 -- KEYS[3n-2]  the sale
 -- KEYS[3n-1]  the prefix of the keys of the sale's claims buckets; they share its slot
@@ -49,6 +49,11 @@ local function isKnown(version, knownVersion)
   return tonumber(version) <= tonumber(knownVersion)
 end
 
+-- Whether a packed value has what else a reader is shown.
+local function showsAll(packed)
+  return string.match(packed, '%.')
+end
+
 -- Takes decided requests from the gate's two counters of undecided ones.
 local function countDecided(saleKey, units, over)
   if units > 0 then redis.call('HINCRBY', saleKey, 'pendingUnits', -units) end
@@ -85,6 +90,10 @@ local function writeReservation(key, line, oldPlaces, field, customer, version, 
     else
       local oldState, oldVersion, oldUnits, oldQuantity, oldTicket, oldPosition = string.match(before, packedPattern)
       if isKnown(version, oldVersion) then
+        -- A purchase binds it without a new version, and from then on it is shown from MySQL.
+        if version == oldVersion and showsAll(before) and not showsAll(packed) then
+          redis.call('HSET', key, field, packed .. oldPosition)
+        end
         return 0, 0
       end
       claimedBefore = claimOf(oldState, oldUnits, oldQuantity)

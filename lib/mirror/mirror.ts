@@ -28,6 +28,7 @@ import {
   claimsKey,
   countedByLetter,
   customerField,
+  isOutdated,
   type MirroredReservation,
   type MirroredStatus,
   pack,
@@ -102,10 +103,7 @@ export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number]
     id: sale.saleId,
     public: String(publicFromMs ?? '-'),
     access,
-    // Without it an allocation is not shown from the mirror: before a window opens again, a purchase may be paying for it.
-    clock: sale.reopens
-      ? '-'
-      : `${sale.purchaseOpensAtMs} ${sale.purchaseClosesAtMs} ${sale.clockOffsetMs} ${pausedAtMs ?? '-'}`,
+    clock: `${sale.purchaseOpensAtMs} ${sale.purchaseClosesAtMs} ${sale.clockOffsetMs} ${pausedAtMs ?? '-'}`,
   };
 }
 
@@ -192,10 +190,7 @@ export async function requestRebuild(deps: Needs<'redis' | 'queue'>, saleIds: Sa
 }
 
 /** By which clock the deadlines of a sale run. */
-export type MirroredClock = Pick<
-  SaleRow,
-  'purchaseOpensAtMs' | 'purchaseClosesAtMs' | 'clockOffsetMs' | 'status' | 'pausedAtMs'
->;
+export type MirroredClock = Pick<SaleRow, 'purchaseClosesAtMs' | 'clockOffsetMs' | 'status' | 'pausedAtMs'>;
 
 /** A reservation and what is needed to show it. */
 export interface MirroredAnswer extends MirroredStatus {
@@ -312,17 +307,17 @@ function answerOf(
 }
 
 function clockOf(texts: readonly string[]): MirroredClock {
-  const [purchaseOpensAtMs = 0, purchaseClosesAtMs = 0, clockOffsetMs = 0] = texts.map(Number);
+  const [, purchaseClosesAtMs = 0, clockOffsetMs = 0] = texts.map(Number);
   const pausedAtMs = texts[3] === '-' ? null : Number(texts[3]);
   // Of the status only a pause matters to a clock.
   const status = pausedAtMs === null ? 'active' : 'paused';
-  return { purchaseOpensAtMs, purchaseClosesAtMs, clockOffsetMs, status, pausedAtMs };
+  return { purchaseClosesAtMs, clockOffsetMs, status, pausedAtMs };
 }
 
-/** Those of the reservations that the mirror has at an older version. Throws if Redis cannot be reached. */
+/** Those of the reservations of which the mirror is outdated. Throws if Redis cannot be reached. */
 export async function readBehindInMirror<Row extends MirroredReservation>(
   { redis }: Needs<'redis'>,
-  shown: Row[],
+  shown: readonly Row[],
 ): Promise<Row[]> {
   const byKey = Map.groupBy(shown, (row) => claimsKey(saleTag(row.saleId), row.customerId));
   const behind = await redis.guarded(() =>
@@ -330,7 +325,7 @@ export async function readBehindInMirror<Row extends MirroredReservation>(
       [...byKey].map(async ([key, rows]) => {
         const fields = rows.map((row) => reservationField(row.reservationId, row.customerId));
         const packed = await redis.hmget(key, ...fields);
-        return rows.filter((row, index) => packed[index] && unpack(packed[index]).version < row.version);
+        return rows.filter((row, index) => packed[index] && isOutdated(unpack(packed[index]), row));
       }),
     ),
   );

@@ -18,15 +18,24 @@ import { changeEvents, recordEvents } from '#events/outbox.ts';
 import type { Label } from '#labels/label.shapes.ts';
 import { insertLabelsOnce } from '#labels/label.store.ts';
 import { digestOf, labelOf, refuseLabel } from '#labels/label.ts';
-import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
-import type { Needs } from '#platform/environment/deps.ts';
+import type { MirroredReservation } from '#mirror/claims.ts';
+import type { MirrorNeeds } from '#mirror/mirror.ts';
+import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { replayed } from '#platform/handlers/response.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { type ApiKeyId, type CustomerId, derivedId, type PurchaseId, type SaleId } from '#platform/kernel/ids.ts';
+import {
+  type ApiKeyId,
+  type CustomerId,
+  derivedId,
+  type PurchaseId,
+  type ReservationId,
+  type SaleId,
+} from '#platform/kernel/ids.ts';
 import { httpFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { ProviderName } from '#platform/payments/provider-names.ts';
 import { keys } from '#platform/redis/keys.ts';
+import { bringToMirror } from '#reservation/read.ts';
 import { reduceAndOffer, withTime } from '#reservation/reduce.ts';
 import { movedChange } from '#reservation/release.ts';
 import {
@@ -37,6 +46,7 @@ import {
 } from '#reservation/reservation.store.ts';
 import { splitAfter, writeSplit } from '#reservation/split.ts';
 import { purchaseRefusal } from '#sale/phase.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
 import { lockSales, readSales, type SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { sendCommands } from './pay-queue.ts';
@@ -47,6 +57,7 @@ import {
   insertPurchase,
   type PurchaseItem,
   type PurchaseRow,
+  readItems,
 } from './purchase.store.ts';
 
 /** What requesting a purchase needs. */
@@ -87,9 +98,8 @@ export async function requestPurchase(
   const fingerprint = fingerprintOf(request);
   if (!(await claimRequest(deps, purchaseId))) {
     // The claim may outlive its request, for instance if that was killed right after its commit.
-    const done = await findPurchase(deps.db, purchaseId, customerId);
-    if (done) return answerAgain(done, fingerprint);
-    return refuse('idempotency_in_progress', 'The first request with this Idempotency-Key is still running.');
+    const done = await findRequested(deps, customerId, idempotencyKey, request);
+    return done ?? refuse('idempotency_in_progress', 'The first request with this Idempotency-Key is still running.');
   }
   try {
     const accepted = await commit(deps, { purchaseId, customerId, keyId, fingerprint, wanted, paymentToken, label });
@@ -105,13 +115,21 @@ export async function requestPurchase(
 
 /** The answer to what was requested under this key before; undefined if nothing was. */
 export async function findRequested(
-  { db }: Needs<'db'>,
+  deps: MirrorNeeds,
   customerId: CustomerId,
   idempotencyKey: string,
   request: PurchaseRequest,
 ): Promise<PurchaseAccepted | Refusal | undefined> {
-  const done = await findPurchase(db, derivedId('purchase', customerId, idempotencyKey), customerId);
-  return done && answerAgain(done, fingerprintOf(request));
+  const done = await findPurchase(deps.db, derivedId('purchase', customerId, idempotencyKey), customerId);
+  if (!done) return undefined;
+  // The first request may have died between its commit and the mirror, which then shows its reservations as free.
+  const items = await readItems(deps.db, [done.purchaseId]);
+  const rows = await readReservations(
+    deps.db,
+    items.map((item) => item.reservationId),
+  );
+  await bringToMirror(deps, [...rows.values()]);
+  return answerAgain(done, fingerprintOf(request));
 }
 
 /** A claim expires with the function's timeout, so that a killed request does not block its key for longer. */
@@ -167,8 +185,8 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<Accepted |
   const reservations = await lockReservations(tx, reservationIds, customerId);
   // Read only now, with the reservations locked: a request that waited for a concurrent duplicate must see its row.
   const existing = await findPurchase(tx, purchaseId, undefined);
-  if (existing) return { ...nothingChanged, purchase: existing, isRepeated: true };
   const sales = await readSales(tx, [...new Set(reservations.map((row) => row.saleId))]);
+  if (existing) return { stocks: [...sales.values()], reservations, events: [], purchase: existing, isRepeated: true };
   const order = judge(wanted, reservations, sales, nowMs);
   if (isRefusal(order)) return order;
   const purchase: PurchaseRow = {
@@ -207,7 +225,25 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<Accepted |
     order.items.map((item) => item.reservationId),
     customerId,
   );
-  return { ...split, purchase };
+  return { ...withBound(split, reservations, sales, purchaseId), purchase };
+}
+
+/** What the mirror must learn of an accepted purchase: from now on it pays for these reservations, whole or split. */
+function withBound(
+  split: Committed,
+  reservations: readonly ReservationRow[],
+  sales: ReadonlyMap<SaleId, SaleRow>,
+  purchaseId: PurchaseId,
+): Committed {
+  const rows = new Map<ReservationId, MirroredReservation>(split.reservations.map((row) => [row.reservationId, row]));
+  for (const row of reservations) {
+    rows.set(row.reservationId, { ...(rows.get(row.reservationId) ?? row), purchaseId });
+  }
+  const stocks = new Map<SaleId, StockLevel>([
+    ...sales,
+    ...split.stocks.map((stock) => [stock.saleId, stock] as const),
+  ]);
+  return { ...split, stocks: [...stocks.values()], reservations: [...rows.values()] };
 }
 
 /**

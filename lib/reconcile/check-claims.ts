@@ -12,6 +12,7 @@
 import {
   customerField,
   idEndOf,
+  isOutdated,
   isUndecided,
   ownerBitsOf,
   reservationField,
@@ -112,9 +113,9 @@ async function readMirrored(
   return mirrored;
 }
 
-/** Whether a reservation in the mirror is missing or older than the row. */
+/** Whether a reservation is missing from the mirror, or outdated there. */
 export function isBehind(packed: string | undefined, row: ReservationRow): boolean {
-  return packed === undefined || unpack(packed).version < row.version;
+  return packed === undefined || isOutdated(unpack(packed), row);
 }
 
 /** Writes reservations that are missing from the mirror or outdated there. */
@@ -131,7 +132,7 @@ function driftOf(row: ReservationRow, packed: string | undefined): Drift {
     saleId: row.saleId,
     kind: 'reservation',
     what: row.reservationId,
-    expected: `${row.state}, version ${row.version}`,
+    expected: `${row.state}, version ${row.version}${row.purchaseId ? ', of a purchase' : ''}`,
     found: packed === undefined ? 'missing' : `${unpack(packed).state}, version ${unpack(packed).version}`,
     likelyCause: packed === undefined ? 'Redis lost the claim' : 'a worker died between its commit and the mirror',
     repaired: true,

@@ -41,7 +41,6 @@ function sale(change: Partial<SaleRow> = {}): SaleRow {
     publicFromMs: 0,
     publishTold: true,
     accessCode: null,
-    reopens: false,
     termsVersion: 0,
     priceMinor: 100,
     currency: 'EUR',

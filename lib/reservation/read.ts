@@ -10,7 +10,7 @@
  */
 
 import * as z from 'zod';
-import type { Shown } from '#mirror/claims.ts';
+import { isOutdated, type MirroredReservation, type Shown } from '#mirror/claims.ts';
 import {
   type MirroredAnswer,
   type MirrorNeeds,
@@ -74,21 +74,17 @@ export async function getReservation(
     if (!trust.isDoubted()) return refuse('not_found', 'You have no such reservation.');
     return refuse('status_unknown', 'Ask again in a moment, preferably at the status URL that came with the 202.');
   }
-  if (mirrored && mirrored.version < row.version) await bringToMirror(deps, [row]);
+  if (mirrored && isOutdated(mirrored, row)) await bringToMirror(deps, [row]);
   return viewOf(row, await placeOf(deps, row, mirrored, !trust.isDoubted()));
 }
-
-/** How far the clocks of two processes may differ when a purchase window opens. */
-const clockLeewayMs = 5_000;
 
 /**
  * The reservation as the mirror alone shows it, if that is what MySQL would show; undefined if the mirror is not sure:
  *
  * - What was rejected, cancelled or has expired never changes again, so no failure can make it outdated.
- * - What may still change is believed unless Redis failed lately (`isDoubted`), because every change is mirrored. An
- *   allocation is believed only before the purchase window opens: from then on a purchase may be paying for it, which is no
- *   change of its version. A place in line is known only if Redis has all who wait.
- * - Of the rest, the mirror does not have all that is shown.
+ * - What may still change is believed unless Redis failed lately (`isDoubted`), because every change is mirrored. A place in
+ *   line is known only if Redis has all who wait.
+ * - Of the rest, such as what a purchase is paying for, the mirror does not have all that is shown.
  */
 export function sureView(
   reservationId: ReservationId,
@@ -104,7 +100,7 @@ export function sureView(
   if (state === 'waitlisted') {
     return placeInLine === null ? undefined : { ...decidedView(reservationId, mirrored, shown), position: placeInLine };
   }
-  if (state !== 'allocated' || !clock || nowMs + clockLeewayMs >= clock.purchaseOpensAtMs) return undefined;
+  if (state !== 'allocated' || !clock) return undefined;
   const deadline = toIso(shownDeadlineMs(clock, shown.deadlineMs, nowMs));
   return { ...decidedView(reservationId, mirrored, shown), deadline };
 }
@@ -197,11 +193,11 @@ async function placeOf(
 }
 
 /**
- * Writes what is about to be shown to the mirror if that has an older version, as a redelivery would, so that the next
+ * Writes what is about to be shown to the mirror if that is outdated, as a redelivery would, so that the next
  * read, in any process, shows no earlier state. One round trip to Redis if nothing is stale. Never throws: the answer is
  * correct without it.
  */
-export async function bringToMirror(deps: MirrorNeeds, shown: OwnReservation[]): Promise<void> {
+export async function bringToMirror(deps: MirrorNeeds, shown: readonly MirroredReservation[]): Promise<void> {
   if (shown.length === 0) return;
   try {
     const behind = await readBehindInMirror(deps, shown);

@@ -159,6 +159,6 @@ export function offeredChange({ waiting, units, deadlineMs }: Offer): Reservatio
 }
 
 /** An offer's reservation as the mirror shows it. */
-export function offeredRow({ waiting, units }: Offer): MirroredReservation {
-  return { ...waiting, state: 'allocated', units, version: waiting.version + 1 };
+export function offeredRow({ waiting, units, storedDeadlineMs: deadlineMs }: Offer): MirroredReservation {
+  return { ...waiting, state: 'allocated', units, deadlineMs, version: waiting.version + 1 };
 }

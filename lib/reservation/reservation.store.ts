@@ -541,7 +541,8 @@ export async function readWaiting(tx: Tx, saleId: SaleId, limit: number, part: P
   const rows = await tx.rows<
     Omit<Waiting, 'reservationId' | 'customerId' | 'saleId'> & { id: Buffer; customerId: Buffer }
   >(
-    `SELECT r.id, r.customer_id AS customerId, r.ticket, r.quantity, r.at_least AS atLeast, r.version
+    `SELECT r.id, r.customer_id AS customerId, r.ticket, r.quantity, r.at_least AS atLeast, r.reason, r.version,
+       r.accepted_at_ms AS acceptedAtMs, r.decided_at_ms AS decidedAtMs
      FROM waitlist w FORCE INDEX (waitlist_order) STRAIGHT_JOIN reservations r ON r.id = w.reservation_id
      WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted' ${sql}
      ORDER BY w.ticket, w.reservation_id LIMIT ?`,

@@ -14,8 +14,7 @@ import { salePhases } from './sale.table.ts';
 type Clock = Pick<SaleRow, 'status' | 'pausedAtMs' | 'clockOffsetMs'> & SaleTimes;
 
 /** The fields of a sale's row that a change of its times changes. */
-export type ClockChange = SaleTimes &
-  Pick<SaleRow, 'pausedAtMs' | 'clockOffsetMs' | 'phase' | 'remindedAtMs' | 'reopens'>;
+export type ClockChange = SaleTimes & Pick<SaleRow, 'pausedAtMs' | 'clockOffsetMs' | 'phase' | 'remindedAtMs'>;
 
 /** The time that counts in a sale: now, or where the clock of a paused one stands. */
 export function saleNowMs(sale: Pick<Clock, 'status' | 'pausedAtMs'>, nowMs: number): number {
@@ -96,7 +95,7 @@ export function isShorter(
  * come are shifted.
  */
 export function moveTimes(
-  sale: Clock & Pick<SaleRow, 'phase' | 'remindedAtMs' | 'reopens'>,
+  sale: Clock & Pick<SaleRow, 'phase' | 'remindedAtMs'>,
   wanted: Partial<SaleTimes>,
   nowMs: number,
   shiftMs = 0,
@@ -114,7 +113,6 @@ export function moveTimes(
     clockOffsetMs: before.clockOffsetMs + (isOpen ? shiftMs : openingMovesMs),
     pausedAtMs: sale.status === 'paused' ? nowMs : null,
     phase: earlierPhase(sale.phase, phaseAt(times, nowMs)),
-    reopens: sale.reopens || before.purchaseOpensAtMs <= nowMs,
     remindedAtMs:
       remindsAtMs > nowMs || times.purchaseClosesAtMs !== sale.purchaseClosesAtMs ? null : sale.remindedAtMs,
   };

@@ -78,8 +78,6 @@ export interface SaleRow extends StockLevel, SaleTimes {
   readonly pauseBeganMs: number | null;
   /** What the stored deadlines of its reservations are moved by (`sale-clock.ts`). */
   readonly clockOffsetMs: number;
-  /** Whether the purchase window was open before its opening was moved: purchases may be under way before it opens. */
-  readonly reopens: boolean;
   /** Raised with every change of terms. */
   readonly termsVersion: number;
   /** Whether nothing expires: times got shorter, and not all customers have been told yet. */
@@ -112,7 +110,7 @@ export type SaleTerms = Pick<
 /** How a sale's clock stands, and how far its side effects have come; a change of its times changes these too. */
 export type SaleProgress = Pick<
   SaleRow,
-  'phase' | 'remindedAtMs' | 'pausedAtMs' | 'pauseBeganMs' | 'clockOffsetMs' | 'reopens' | 'publishTold'
+  'phase' | 'remindedAtMs' | 'pausedAtMs' | 'pauseBeganMs' | 'clockOffsetMs' | 'publishTold'
 >;
 
 const stockColumns = 'id, epoch, version, allotment, available, allocated, sold, waitlisted';
@@ -120,7 +118,7 @@ const saleColumns = `${stockColumns}, product_id AS productId, name, status, pha
   price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, cap_per AS capPer,
   requires_contact AS requiresContact, payment_provider AS paymentProvider, waitlist_size AS waitlistSize,
   offer_life_ms AS offerLifeMs, pay_within_ms AS payWithinMs, offer_cutoff_ms AS offerCutoffMs,
-  paused_at_ms AS pausedAtMs, pause_began_ms AS pauseBeganMs, clock_offset_ms AS clockOffsetMs, ends_wait AS endsWait, reopens,
+  paused_at_ms AS pausedAtMs, pause_began_ms AS pauseBeganMs, clock_offset_ms AS clockOffsetMs, ends_wait AS endsWait,
   terms_version AS termsVersion, public_from_ms AS publicFromMs, publish_told AS publishTold, access_code AS accessCode,
   reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
   purchase_opens_at_ms AS purchaseOpensAtMs, purchase_closes_at_ms AS purchaseClosesAtMs`;
@@ -187,17 +185,16 @@ async function selectSales(sql: Sql, saleIds: SaleId[], suffix: string): Promise
 }
 
 async function select(sql: Sql, clauses: string, values: unknown[]): Promise<SaleRow[]> {
-  type Flags = 'requiresContact' | 'endsWait' | 'reopens' | 'publishTold';
+  type Flags = 'requiresContact' | 'endsWait' | 'publishTold';
   type Stored = Omit<SaleRow, 'saleId' | 'productId' | Flags> & {
     readonly id: Buffer;
     readonly productId: Buffer;
   } & Record<Flags, number>;
   const rows = await sql.rows<Stored>(`SELECT ${saleColumns} FROM sales ${clauses}`, values);
-  return rows.map(({ id, productId, requiresContact, endsWait, reopens, publishTold, ...row }) => ({
+  return rows.map(({ id, productId, requiresContact, endsWait, publishTold, ...row }) => ({
     ...row,
     requiresContact: requiresContact === 1,
     endsWait: endsWait === 1,
-    reopens: reopens === 1,
     publishTold: publishTold === 1,
     saleId: fromBytes(id),
     productId: fromBytes(productId),
@@ -243,7 +240,6 @@ export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms & Sal
     paused_at_ms: terms.pausedAtMs,
     pause_began_ms: terms.pauseBeganMs,
     clock_offset_ms: terms.clockOffsetMs,
-    reopens: Number(terms.reopens),
     publish_told: Number(terms.publishTold),
   };
   const assignments = Object.keys(columns).map((name) => `${name} = ?`);

@@ -51,7 +51,7 @@ export const sales = mysqlTable(
     pauseBeganMs: timeMs('pause_began_ms'),
     /** How far the sale's own clock is behind the wall clock; added to stored deadlines. */
     clockOffsetMs: timeMs('clock_offset_ms').notNull().default(0),
-    /** Whether the purchase window was open before its opening was moved: purchases may be under way before it opens. */
+    /** Written and read by older builds only; the migrations of a later release drop it. */
     reopens: boolean('reopens').notNull().default(false),
     /** Raised with every change of terms, so that a preview stands for the sale as it was then. */
     termsVersion: int('terms_version').notNull().default(0),

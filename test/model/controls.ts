@@ -556,6 +556,17 @@ export const controls: readonly Control[] = [
     cases: ['expiry-and-purchase'],
   },
   {
+    name: 'paid-for-shown-as-free',
+    description: 'The mirror goes on showing a reservation whole while a purchase is paying for it.',
+    faults: [
+      inModule(() => import('#mirror/claims.ts'), {
+        pack: (real) => (row) => real({ ...row, purchaseId: null }),
+      }),
+    ],
+    caughtBy: ['I6'],
+    cases: ['two-purchases'],
+  },
+  {
     name: 'bought-twice',
     description: 'A reservation that one purchase is paying for can be bought by another.',
     faults: [

@@ -261,6 +261,25 @@ export class Checker {
   /** A customer has been told 202 for a purchase. */
   purchaseAccepted(purchaseId: PurchaseId): void {
     this.#toldPurchases.add(purchaseId);
+    if (!this.redisWasLost && !this.#world.excuses.has('deaf')) this.#checkPaidFor(purchaseId);
+  }
+
+  /** I6: from the answer on, the mirror does not show as free what the purchase is paying for. */
+  #checkPaidFor(purchaseId: PurchaseId): void {
+    const c = this.#reservations;
+    for (const item of this.#itemsOf(Buffer.from(purchaseId.replaceAll('-', ''), 'hex').toString('latin1'))) {
+      const key = this.#items.text(item, 'reservation_id');
+      const row = this.#world.mysql.table('reservations').stored.get(key)?.committed;
+      // It may have been settled, or let go, before the answer came.
+      if (!row || c.text(row, 'state') !== 'allocated' || c.value(row, 'purchase_id') === null) continue;
+      const [id, customerId] = [c.id(row, 'id'), c.id(row, 'customer_id')];
+      const tag = saleTag(c.id(row, 'sale_id'));
+      const packed = this.#world.redis
+        .hashAt(keys.claims(tag, claimBucket(tag, customerId)))
+        ?.get(reservationField(id, customerId));
+      if (packed && unpack(packed).shown)
+        this.#fail('I6', `the mirror shows ${packed} of ${id}, which is being paid for`);
+    }
   }
 
   /** The ids of the reservations of a customer that could be bought, as the customer could read them. */
@@ -981,6 +1000,9 @@ export class Checker {
     if (Number(version) < this.#reservations.number(row, 'version')) return;
     const right = `${stateLetters[this.#reservations.text(row, 'state')]}:${this.#reservations.number(row, 'units')}`;
     if (right !== `${letter}:${units}`) this.#fail('I6', `the mirror shows ${after} for ${field}, which is ${right}`);
+    // At the same version only a purchase takes from what is shown, and its customer may have seen it since.
+    if (Number(version) === oldVersion && before?.includes('.') === false && after.includes('.'))
+      this.#fail('I6', `the mirror shows ${after} for ${field} again, after ${before}`);
   }
 
   /** I6: the mirror shows what was committed at that version, and no version falls. */
@@ -1242,7 +1264,7 @@ export class Checker {
     const id = c.id(row, 'id');
     if (mirrored.shown) {
       const { reason, deadlineMs, acceptedAtMs, decidedAtMs } = mirrored.shown;
-      const bound = state !== 'allocated' && c.value(row, 'purchase_id') !== null;
+      const bound = c.value(row, 'purchase_id') !== null;
       const shown = [reason, deadlineMs, acceptedAtMs, decidedAtMs, null, false];
       const deadline = state === 'allocated' ? c.value(row, 'deadline_ms') : null;
       const times = [c.number(row, 'accepted_at_ms'), c.number(row, 'decided_at_ms')];

@@ -143,9 +143,10 @@ export interface WorldOptions {
 
 /**
  * What may be left over by a failure that nothing repeats: a stale mirror; a ticket that the customer was told and the
- * request did not carry; a claim at the gate whose request was never queued.
+ * request did not carry; a claim at the gate whose request was never queued. 'deaf' if Redis itself
+ * refused something.
  */
-export type Excuse = 'mirror' | 'ticket' | 'gate';
+export type Excuse = 'mirror' | 'ticket' | 'gate' | 'deaf';
 
 const faultsOfCaller: readonly Fault[] = ['crash', 'grave', 'stall'];
 const none: readonly Fault[] = [];
@@ -693,7 +694,7 @@ export class World {
       this.excuses.add('ticket');
       process.misledByRedis = true;
     }
-    if (call.to === 'redis' && fault === 'fail') this.excuses.add('mirror').add('gate');
+    if (call.to === 'redis' && fault === 'fail') this.excuses.add('mirror').add('gate').add('deaf');
     // A request that found the gate unavailable has no claim to return, even if the gate has recorded one.
     if (call.to === 'queue' && process.misledByRedis) this.excuses.add('gate');
     if (call.to === 'mysql' && !isRepeated(process)) this.excuses.add('mirror');
