@@ -75,8 +75,6 @@ const limitMs = 9_000;
 const awayMs = 1_000;
 /** So many purchases are paid, or refunded, at most: the others cost the same. */
 const messagesKept = 5_000;
-/** So many events wait for the function at most: each of them makes it go on with the sale, and they are large. */
-const eventsKept = 500;
 
 const [task = ''] = process.argv.slice(2);
 const { name, size, servers, isPayer = false } = JSON.parse(task) as ScaleTask;
@@ -86,6 +84,8 @@ const plain = openUnhurried(mysqlUrl);
 const { db, extremes } = observed(openDb(mysqlUrl));
 
 const queues = new Map<string, object[]>();
+/** The most messages that have waited for the function `advance` at once. */
+let mostWaited = 0;
 const told = { count: 0, high: 0, low: 0 };
 let eventBytes = 0;
 let startedMs = 0;
@@ -111,8 +111,7 @@ const provider: PaymentGateway = {
 const deps: Deps = openDeps(registry, {
   db,
   queue: (queue) => {
-    const waiting = queues.get(queue) ?? [];
-    queues.set(queue, waiting);
+    const waiting = queueOf(queue);
     // A queue outside does not fill the function's memory.
     const keep = (body: unknown) => void (waiting.length < messagesKept && waiting.push(body as object));
     return {
@@ -153,11 +152,14 @@ function note(event: BusEvent, detail: object): void {
   }
   if (event['detail-type'] === 'reservations.changed') {
     for (const { saleId, reservationId } of event.detail.changes) count(saleId, reservationId);
-    const waiting = queues.get('advance') ?? [];
-    if (event.detail.released && waiting.length < eventsKept) {
-      waiting.push({ 'detail-type': event['detail-type'], detail });
-    }
+    if (event.detail.released) queueOf('advance').push({ 'detail-type': event['detail-type'], detail });
   }
+}
+
+function queueOf(name: string): object[] {
+  const waiting = queues.get(name) ?? [];
+  queues.set(name, waiting);
+  return waiting;
 }
 
 function count(saleId: SaleId, reservationId: ReservationId): void {
@@ -223,7 +225,8 @@ async function paidApart(payments: readonly object[]): Promise<void> {
 async function carry(): Promise<void> {
   for (;;) {
     const reconciling = queues.get('reconcile')?.shift();
-    const advancing = queues.get('advance')?.shift();
+    mostWaited = Math.max(mostWaited, queueOf('advance').length);
+    const advancing = queueOf('advance').shift();
     if (reconciling) await deliver(reconcileOnTrigger, [ReconcileTrigger.parse(reconciling)]);
     if (advancing) await deliver(advance, [AdvanceTrigger.parse(advancing)]);
     if (!reconciling && !advancing) return;
@@ -248,10 +251,11 @@ async function carryOut({ saleIds }: ScaleStart): Promise<ScaleFigures> {
   if (!saleId) throw new Error('there is no sale');
   const run: Run = { deps, db: plain, saleId, saleIds, size, carry, pay, keep };
   const finish = await begin();
-  await verb.run(run);
+  for (let time = 0; time < (verb.times?.(size) ?? 1); time++) await verb.run(run);
   const figures = finish();
   isCounting = false;
   if (saleIds.length > 1 && begunMs.size > 0) keep('lastSaleBegunMs', Math.max(...begunMs.values()));
+  if (verb.function === 'advance') keep('mostMessagesWaited', mostWaited);
   await verb.afterwards?.(run);
   return { ...figures, ...extremesSoFar(), more };
 }

@@ -8,6 +8,7 @@ import { mirrorEquals } from './redis.ts';
 /** More than one step of any job looks at. */
 const holders = 560;
 const shiftSeconds = 30;
+const hourMs = 3_600_000;
 
 /** The steps of a worker that announces something to a sale's reservations. */
 const announcingSteps = ['advance.received', 'advance.begin', 'advance.recordEvents', 'advance.commit'];
@@ -83,6 +84,58 @@ const killed: Fault = {
     await world.startWorkers(2, run.orders);
     await jobsDone(run);
     run.count('announcements', (await world.rows('SELECT kind FROM sale_jobs')).length);
+  },
+};
+
+/** More than one transaction offers to; there is nothing for most of them at first. */
+const unitsAtFirst = 60;
+const unitsAdded = 4 * holders;
+/** The sale opens so soon after all of them have been decided, by the operator's move. */
+const opensInMs = 2_000;
+
+const openingKilled: Fault = {
+  number: 43,
+  name: 'opening-killed',
+  title: 'Worker dies at every step of giving stock to a long line, and of an opening',
+  also: ['I4', 'I5', 'I6', 'I8', 'I11', 'I12'],
+  async run(run) {
+    const { world, load } = run;
+    const { operator } = world;
+    const lasting = { purchaseOpensInMs: hourMs, purchaseClosesInMs: 2 * hourMs };
+    const sale = await load.sale({ allotment: unitsAtFirst, cap: 4 * holders, waitlistSize: holders, ...lasting });
+    await load.rush({ sales: [sale], requests: holders, concurrency: 24 });
+    await load.decided(60_000);
+    world.markSpecial();
+    await world.stopWorkers();
+    await dieOnTheWay(run, endingSteps, (index) =>
+      index === 0 ? operator.adjustStock(sale, unitsAdded) : world.send('advance', { saleId: sale }),
+    );
+    await world.startWorkers(2, run.orders);
+    const waiting = async () =>
+      (await world.rows<{ n: number }>(`SELECT COUNT(*) AS n FROM reservations WHERE state = 'waitlisted'`))[0]?.n;
+    await waitFor('everybody in line to be served', async () => (await waiting()) === 0, {
+      timeoutMs: 3 * run.patienceMs,
+    }).catch(() => undefined);
+    run.expect((await waiting()) === 0, `${await waiting()} still wait, though there is stock for all`);
+    await jobsDone(run);
+    await world.stopWorkers();
+    await dieOnTheWay(run, announcingSteps, async (index) => {
+      if (index > 0) return world.send('advance', { saleId: sale });
+      const purchaseOpensAt = new Date(Date.now() + opensInMs).toISOString();
+      const { confirmation } = await operator.previewReschedule(sale, { purchaseOpensAt });
+      await operator.rescheduleSale(sale, { purchaseOpensAt, ...(confirmation ? { confirmation } : {}) });
+      await sleep(opensInMs);
+      await world.send('advance', { saleId: sale });
+    });
+    await world.startWorkers(2, run.orders);
+    await jobsDone(run);
+    await load.act({ buy: 0.05 });
+    const [told] = await world.rows<{ holders: number; told: number }>(
+      `SELECT (SELECT COUNT(*) FROM reservations WHERE state IN ('allocated', 'purchased')) AS holders,
+         (SELECT COUNT(DISTINCT subject_id) FROM notifications WHERE kind = 'reminder.purchase-opened') AS told`,
+    );
+    run.count('holders', told?.holders);
+    run.expect(told?.holders === told?.told, `${told?.told} of ${told?.holders} holders were told of the opening`);
   },
 };
 
@@ -273,4 +326,4 @@ const runOut: Fault = {
   },
 };
 
-export const jobFaults = [killed, reconcileKilled, atOnce, smallLimits, runOut];
+export const jobFaults = [killed, openingKilled, reconcileKilled, atOnce, smallLimits, runOut];
