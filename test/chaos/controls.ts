@@ -546,6 +546,15 @@ export const controls: readonly Control[] = [
     ],
   },
   {
+    name: 'opening-without-its-rest',
+    row: 'opening-killed',
+    faults: [
+      inModule(() => import('#launch/job.store.ts'), {
+        insertJob: (real) => (tx, job) => real(tx, { ...job, finishedAtMs: job.startedAtMs }),
+      }),
+    ],
+  },
+  {
     name: 'reconcile-over-after-one-step',
     row: 'reconcile-killed',
     faults: [

@@ -524,9 +524,10 @@ export class World {
     if (!answer.ok) throw new Error(`${of} refused the faults: ${await answer.text()}`);
   }
 
-  /** Fires a scheduled rule at once. */
+  /** Fires a scheduled rule at once. Throws if there is none whose name ends so. */
   async fire(rule: string): Promise<void> {
-    const name = this.stack.declared.rules.find((one) => one.name.endsWith(rule))?.name ?? rule;
+    const name = this.stack.declared.rules.find((one) => one.name.endsWith(rule))?.name;
+    if (name === undefined) throw new Error(`there is no rule ${rule}`);
     await fetch(`${this.stack.addresses.events}/_fire`, { method: 'POST', body: JSON.stringify({ rule: name }) });
   }
 
