@@ -68,8 +68,8 @@ export interface Verb {
   readonly isMirrored?: boolean;
   /** How many rows of so many it handles, if not all. */
   readonly handles?: (size: number) => number;
-  /** How often it is done in succession; once unless given. */
-  readonly times?: (size: number) => number;
+  /** Whether it is done again and again, so that its memory is that of a process that has been at work for a while. */
+  readonly isRepeated?: boolean;
   /** The unit of its rate. */
   readonly unit: string;
   /** Of each sale. */
@@ -299,7 +299,7 @@ const ofOneSale = {
     crowd: mixed,
     terms: reserved,
     handles: (size) => 2 * size,
-    times: asWarm,
+    isRepeated: true,
     prepare: giveAccounts,
     run: async ({ deps, saleId, size, keep }) => {
       const partsMs: number[] = [];
@@ -463,7 +463,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     crowd: (size) => ({ holding: size }),
     terms: reserved,
     handles: quietSales,
-    times: asWarm,
+    isRepeated: true,
     within: { tookMs: 60_000 },
     run: async ({ deps, carry }) => {
       await deps.queue('advance').send({ body: { 'detail-type': 'Scheduled Event' } });
@@ -527,14 +527,6 @@ async function askOne(deps: Deps, { customerId, reservationId, state, version }:
 /** A fifth of the holders buys; of a sale with more than 100,000 no more than of that. */
 function buyersOf(size: number): number {
   return Math.min(20_000, Math.floor(size / 5));
-}
-
-/**
- * As often as makes a million rows, at most a hundred times. V8's young generation takes seconds to become as large as it may, so
- * what is over sooner shows a process that has just begun, and not how much memory its rows need.
- */
-function asWarm(size: number): number {
-  return Math.max(1, Math.min(100, Math.round(1_000_000 / size)));
 }
 
 /** Half of them hold units, a quarter waits, and a quarter was rejected. */

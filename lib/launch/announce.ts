@@ -21,7 +21,9 @@ import type { Tx } from '#platform/mysql/mysql.ts';
 import { isOver as isSaleOver } from '#reservation/expire.ts';
 import { mayOffer } from '#reservation/offer.ts';
 import {
+  byPlace,
   canServeLine,
+  isFarBack,
   type Placed,
   type ReservationRow,
   readPage,
@@ -165,7 +167,8 @@ type Place = Pick<Placed, 'ticket' | 'reservationId'>;
 /**
  * Tells those who wait behind the first of `offered` that they have moved up, and to which position: the first page of them
  * in this transaction, the others by the job. Those of an earlier such change who have not been told yet hear only of this
- * one. While the line is still being served, no places are told, and the job waits for the end of it. `sale` is as it will be
+ * one. While the line is still being served, no places are told, and the job waits for the end of it. Where more wait before
+ * them than is counted at once, all is left to the job, which does not hold the sale. `sale` is as it will be
  * after the transaction, which holds it. The caller records the events, and sends the job's message after the commit.
  */
 export async function announceMoves(
@@ -183,7 +186,7 @@ export async function announceMoves(
   }
   const [behind = first] = [first, ...untold].sort(byPlace);
   const key = { saleId: sale.saleId, kind: movedUp, round: sale.version, startedAtMs: nowMs } as const;
-  const isLater = await isBeingServed(tx, sale, nowMs);
+  const isLater = (await isFarBack(tx, sale.saleId, behind.ticket)) || (await isBeingServed(tx, sale, nowMs));
   const { rows, events, told } = isLater
     ? { rows: [], events: [], told: 0 }
     : await tellPlaces(tx, sale, { ...key, afterId: behind.reservationId }, nowMs, 'all');
@@ -191,10 +194,6 @@ export async function announceMoves(
   const job = newJob(key, rows.at(-1)?.reservationId ?? behind.reservationId, told, nowMs);
   await insertJob(tx, job);
   return { events, job };
-}
-
-function byPlace(one: Place, other: Place): number {
-  return one.ticket - other.ticket || (one.reservationId < other.reservationId ? -1 : 1);
 }
 
 /** The place up to which a job has told those who wait; that reservation itself may have left the line. */

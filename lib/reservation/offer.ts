@@ -4,7 +4,7 @@
  */
 import type { SaleRow } from '#sale/sale.store.ts';
 import { toSaleTime } from '#sale/sale-clock.ts';
-import type { Offer, Waiting } from './reservation.store.ts';
+import { byPlace, type Offer, type Waiting } from './reservation.store.ts';
 
 /** The deadline of an offer made now: its life starts no earlier than the purchase window and ends no later. */
 export function offerDeadlineMs(
@@ -33,7 +33,7 @@ export function decideOffers(sale: SaleRow, available: number, waiting: readonly
   const storedDeadlineMs = toSaleTime(sale, Math.max(nowMs, sale.purchaseOpensAtMs) + sale.offerLifeMs);
   const offers: Offer[] = [];
   let left = available;
-  for (const one of [...waiting].sort((a, b) => a.ticket - b.ticket || (a.reservationId < b.reservationId ? -1 : 1))) {
+  for (const one of [...waiting].sort(byPlace)) {
     const units = Math.min(one.quantity, left);
     if (units < one.atLeast || units === 0) continue;
     offers.push({ waiting: one, units, deadlineMs, storedDeadlineMs });

@@ -21,6 +21,7 @@ import {
   makeOffers,
   type Offer,
   type ReservationRow,
+  readFitting,
   readWaiting,
   type Waiting,
 } from './reservation.store.ts';
@@ -119,17 +120,20 @@ export async function offerToLine(tx: Tx, sale: SaleRow, nowMs: number): Promise
 /**
  * Reads on as long as units are left and a waiter is found whom they serve. Each page contains only those whom the rest
  * could serve when it was read, so the first of a page always gets an offer, and no waiter is hidden behind those who cannot be
- * served.
+ * served. As long as a customer's cap is left, that is everybody. Of fewer units, only those are read whom they fit: a line of a
+ * million who need more would be gone over each time a unit comes back, with the sale locked.
  */
 async function shareAmongLine(tx: Tx, sale: SaleRow, nowMs: number): Promise<Offer[]> {
   const offers: Offer[] = [];
   let behind: Waiting | undefined;
   for (let left = sale.available; left > 0; left = sale.available - unitsOf(offers)) {
     const limit = rowsPerTransaction - offers.length;
-    const waiting = limit > 0 ? await readWaiting(tx, sale.saleId, limit, { atLeastUpTo: left, behind }) : [];
-    const page = decideOffers(sale, left, waiting, nowMs);
+    if (limit === 0) break;
+    const fitting = left < sale.capPerCustomer ? await readFitting(tx, sale.saleId, left, limit, behind) : undefined;
+    const waiting = fitting ?? (await readWaiting(tx, sale.saleId, limit, { atLeastUpTo: left, behind }));
+    const page = decideOffers(sale, left, waiting, nowMs).slice(0, limit);
     offers.push(...page);
-    if (page.length === 0 || waiting.length < limit) break;
+    if (fitting || page.length === 0 || waiting.length < limit) break;
     behind = waiting.at(-1);
   }
   return offers;

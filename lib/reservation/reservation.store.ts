@@ -536,17 +536,90 @@ export interface PartOfLine {
 }
 
 /** Those who wait in a part of the line, in ticket order. The sale must be locked. */
-export async function readWaiting(tx: Tx, saleId: SaleId, limit: number, part: PartOfLine): Promise<Waiting[]> {
-  const { sql, values } = conditionOf(part);
-  const rows = await tx.rows<
+export async function readWaiting(
+  sql: Pick<Sql, 'rows'>,
+  saleId: SaleId,
+  limit: number,
+  part: PartOfLine,
+): Promise<Waiting[]> {
+  // The waitlist's own column may be too low; it only avoids reading the other rows.
+  return selectWaiting(sql, saleId, 'waitlist_order', { sql: 'w.at_least <= ?', value: part.atLeastUpTo }, limit, part);
+}
+
+/** Of more different minimums than that, each is not looked up by itself. */
+const mostMinimums = 32;
+
+/**
+ * Those whom so few units can serve in turn, in ticket order, without going over those who need more, however many wait before
+ * them. Of one minimum, no more are read than the units could serve, since each takes that many, nor more than `limit`: if not all
+ * of these are served, too little is left for the rest. So nobody else is among the first `limit` that are served. Undefined
+ * if they are not found like that: there are too many minimums, or the waitlist's own column is too low. The sale must be locked.
+ */
+export async function readFitting(
+  sql: Pick<Sql, 'rows'>,
+  saleId: SaleId,
+  units: number,
+  limit: number,
+  behind: PartOfLine['behind'],
+): Promise<Waiting[] | undefined> {
+  const waiting: Waiting[] = [];
+  let minimum = await nextMinimum(sql, saleId, 0, units);
+  for (let count = 0; minimum !== undefined; count++) {
+    if (count === mostMinimums) return undefined;
+    const only = { sql: 'w.at_least = ?', value: minimum };
+    const most = Math.min(Math.floor(units / minimum), limit);
+    const rows = await selectWaiting(sql, saleId, 'waitlist_line', only, most, { atLeastUpTo: units, behind });
+    if (rows.some((row) => row.atLeast !== minimum)) return undefined;
+    waiting.push(...rows);
+    minimum = await nextMinimum(sql, saleId, minimum, units);
+  }
+  return waiting.sort(byPlace);
+}
+
+/** The order of the line. */
+export function byPlace(
+  one: Pick<Waiting, 'ticket' | 'reservationId'>,
+  other: Pick<Waiting, 'ticket' | 'reservationId'>,
+): number {
+  return one.ticket - other.ticket || (one.reservationId < other.reservationId ? -1 : 1);
+}
+
+/** The lowest minimum of those who wait that is above one and not above the other; undefined if there is none. */
+async function nextMinimum(
+  sql: Pick<Sql, 'rows'>,
+  saleId: SaleId,
+  above: number,
+  upTo: number,
+): Promise<number | undefined> {
+  const [row] = await sql.rows<{ atLeast: number }>(
+    `SELECT w.at_least AS atLeast FROM waitlist w FORCE INDEX (waitlist_line)
+     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND w.at_least > ? AND w.at_least <= ?
+     ORDER BY w.at_least LIMIT 1`,
+    [toBytes(saleId), above, upTo],
+  );
+  return row?.atLeast;
+}
+
+async function selectWaiting(
+  sql: Pick<Sql, 'rows'>,
+  saleId: SaleId,
+  index: 'waitlist_order' | 'waitlist_line',
+  minimum: { readonly sql: string; readonly value: number },
+  limit: number,
+  { atLeastUpTo, behind }: PartOfLine,
+): Promise<Waiting[]> {
+  const later = behind ? 'AND w.ticket >= ? AND (w.ticket > ? OR w.reservation_id > ?)' : '';
+  const laterThan = behind ? [behind.ticket, behind.ticket, toBytes(behind.reservationId)] : [];
+  const rows = await sql.rows<
     Omit<Waiting, 'reservationId' | 'customerId' | 'saleId'> & { id: Buffer; customerId: Buffer }
   >(
     `SELECT r.id, r.customer_id AS customerId, r.ticket, r.quantity, r.at_least AS atLeast, r.reason, r.version,
        r.accepted_at_ms AS acceptedAtMs, r.decided_at_ms AS decidedAtMs
-     FROM waitlist w FORCE INDEX (waitlist_order) STRAIGHT_JOIN reservations r ON r.id = w.reservation_id
-     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted' ${sql}
+     FROM waitlist w FORCE INDEX (${index}) STRAIGHT_JOIN reservations r ON r.id = w.reservation_id
+     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND ${minimum.sql}
+       AND r.state = 'waitlisted' AND r.at_least <= ? ${later}
      ORDER BY w.ticket, w.reservation_id LIMIT ?`,
-    [toBytes(saleId), ...values, limit],
+    [toBytes(saleId), minimum.value, atLeastUpTo, ...laterThan, limit],
   );
   return rows.map(({ id, customerId, ...row }) => ({
     ...row,
@@ -554,16 +627,6 @@ export async function readWaiting(tx: Tx, saleId: SaleId, limit: number, part: P
     reservationId: fromBytes(id),
     customerId: fromBytes(customerId),
   }));
-}
-
-/** Narrows the line down. The waitlist's own column may be too low; it only avoids reading the other rows. */
-function conditionOf({ atLeastUpTo, behind }: PartOfLine): { sql: string; values: unknown[] } {
-  const sql = 'AND w.at_least <= ? AND r.at_least <= ?';
-  if (!behind) return { sql, values: [atLeastUpTo, atLeastUpTo] };
-  return {
-    sql: `${sql} AND w.ticket >= ? AND (w.ticket > ? OR w.reservation_id > ?)`,
-    values: [atLeastUpTo, atLeastUpTo, behind.ticket, behind.ticket, toBytes(behind.reservationId)],
-  };
 }
 
 /** A waiter, with their place. */
@@ -605,6 +668,16 @@ export async function readPlaces(
   });
 }
 
+/** Whether so many wait before a ticket that to count them would hold a locked sale for long. */
+export async function isFarBack(sql: Pick<Sql, 'rows'>, saleId: SaleId, ticket: number): Promise<boolean> {
+  const before = await sql.rows<{ ticket: number }>(
+    `SELECT w.ticket FROM waitlist w FORCE INDEX (waitlist_order)
+     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND w.ticket < ? LIMIT ?`,
+    [toBytes(saleId), ticket, placesCounted],
+  );
+  return before.length === placesCounted;
+}
+
 async function countBefore(sql: Sql, saleId: SaleId, ticket: number): Promise<number> {
   const [row] = await sql.rows<{ count: number }>(
     'SELECT COUNT(*) AS count FROM waitlist w WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND w.ticket < ?',
@@ -632,9 +705,9 @@ export async function readLineFromEnd(
 }
 
 /** Whether there is a waiter whom so many units can serve (invariant I11). The sale must be locked. */
-export async function canServeLine(tx: Tx, saleId: SaleId, units: number): Promise<boolean> {
-  const rows = await tx.rows<{ id: Buffer }>(
-    `SELECT r.id FROM waitlist w JOIN reservations r ON r.id = w.reservation_id
+export async function canServeLine(sql: Pick<Sql, 'rows'>, saleId: SaleId, units: number): Promise<boolean> {
+  const rows = await sql.rows<{ id: Buffer }>(
+    `SELECT r.id FROM waitlist w FORCE INDEX (waitlist_line) STRAIGHT_JOIN reservations r ON r.id = w.reservation_id
      WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted' AND w.at_least <= ? AND r.at_least <= ?
      LIMIT 1`,
     [toBytes(saleId), units, units],

@@ -325,4 +325,34 @@ describe('a line of more than one step', () => {
     expect(lastTold()).toEqual(await line(saleId));
     expect(told.length).toBe(waiting - 600);
   });
+
+  test('is left to the job where many wait in front who need more, so that the sale is not held while they are counted', async () => {
+    const inFront = 1_500;
+    const saleId = await longLine();
+    const [last] = [...(await line(saleId)).keys()].slice(inFront - 1) as ReservationId[];
+    const [place] = await opened.db.rows<{ ticket: number }>('SELECT ticket FROM reservations WHERE id = ?', [
+      toBytes(last as ReservationId),
+    ]);
+    const isInFront = [toBytes(saleId), place?.ticket];
+    await opened.db.change(
+      "UPDATE reservations SET quantity = 2, at_least = 2 WHERE sale_id = ? AND ticket <= ? AND state = 'waitlisted'",
+      isInFront,
+    );
+    await opened.db.change('UPDATE waitlist SET at_least = 2 WHERE sale_id = ? AND ticket <= ?', isInFront);
+    const asked: string[] = [];
+    const transaction: Deps['db']['transaction'] = (work) =>
+      opened.db.transaction((tx) => {
+        const rows: typeof tx.rows = (sql, values) => {
+          asked.push(sql);
+          return tx.rows(sql, values);
+        };
+        return work({ ...tx, rows });
+      });
+    await adjustStock(withDeps(deps, { db: { ...opened.db, transaction } }), saleId, 1);
+    expect(asked.filter((sql) => sql.includes('COUNT(*)'))).toEqual([]);
+    expect(told).toEqual([]);
+    await carryAll(saleId);
+    expect(lastTold()).toEqual(new Map([...(await line(saleId))].filter(([, position]) => position > inFront)));
+    expect(told.length).toBe(waiting - inFront - 1);
+  });
 });

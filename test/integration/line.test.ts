@@ -6,6 +6,7 @@ import { DeleteMessageCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { AdvanceTrigger, advance } from '#launch/advance.ts';
 import { cancelSale, pauseSale, resumeSale, updateSale } from '#launch/change-sale.ts';
+import { seededRandom } from '#local/service/random.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import {
@@ -16,13 +17,17 @@ import {
   type SaleId,
   toBytes,
 } from '#platform/kernel/ids.ts';
+import type { Sql } from '#platform/mysql/mysql.ts';
 import { refundOnOrder } from '#purchase/refund.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { settlePurchases } from '#purchase/settle.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { cancelDecided } from '#reservation/cancel.ts';
 import { expireSale } from '#reservation/expire.ts';
+import { rowsPerTransaction } from '#reservation/release.ts';
+import { canServeLine, readFitting, readWaiting, type Waiting } from '#reservation/reservation.store.ts';
 import { withDeps } from '../support/deps.ts';
+import { rowsReadBy } from '../support/rows-read.ts';
 import { delivered, givenSale, openBed, type SaleTerms, soon } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
@@ -48,6 +53,7 @@ interface Person {
 interface Row {
   readonly reservationId: string;
   readonly ticket: number;
+  readonly quantity: number;
   readonly atLeast: number;
   readonly units: number;
   readonly state: string;
@@ -67,10 +73,16 @@ class Scene {
   }
 
   /** Requests that are decided together, in one batch. */
-  async ask(count: number, quantity = 1, atLeast = quantity, environment = deps): Promise<Person[]> {
-    const batch = Array.from({ length: count }, () =>
-      delivered(this.saleId, { quantity, atLeast, ticket: ++this.#ticket }),
+  ask(count: number, quantity = 1, atLeast = quantity, environment = deps): Promise<Person[]> {
+    return this.askFor(
+      Array.from({ length: count }, () => ({ quantity, atLeast })),
+      environment,
     );
+  }
+
+  /** The same, each with a wish of their own. */
+  async askFor(wishes: readonly { quantity: number; atLeast: number }[], environment = deps): Promise<Person[]> {
+    const batch = wishes.map((wish) => delivered(this.saleId, { ...wish, ticket: ++this.#ticket }));
     await allocateBatch(environment, batch, soon());
     return batch.map(({ message: { customerId, reservationId } }) => ({ customerId, reservationId }));
   }
@@ -82,7 +94,7 @@ class Scene {
 
   async rows(): Promise<Row[]> {
     const rows = await deps.db.rows<Row>(
-      `SELECT LOWER(HEX(id)) AS reservationId, ticket, at_least AS atLeast, units, state FROM reservations
+      `SELECT LOWER(HEX(id)) AS reservationId, ticket, quantity, at_least AS atLeast, units, state FROM reservations
        WHERE sale_id = ? ORDER BY ticket`,
       [toBytes(this.saleId)],
     );
@@ -201,6 +213,78 @@ describe('a demand that cannot be met', () => {
     await scene.cancel(holder);
     expect(third && (await scene.statesOf([third]))).toEqual(['allocated']);
     expect(await scene.statesOf(small)).toEqual([...allocated(2), 'waitlisted']);
+  });
+
+  /** Takes all units of a sale, so that whoever asks next waits. */
+  const soldOut = async (terms: Partial<SaleTerms>): Promise<Scene> => {
+    const scene = await Scene.open({ allotment: 100, capPerCustomer: 100, waitlistSize: 4_000, ...terms });
+    await scene.ask(20, 5);
+    expect(await scene.available()).toBe(0);
+    return scene;
+  };
+
+  test.each([
+    { what: 'many who differ little', cap: 100, most: 6, added: 9 },
+    { what: 'a line that the units last for', cap: 8, most: 6, added: 40 },
+    { what: 'more minimums than are looked up one by one', cap: 100, most: 90, added: 99 },
+    { what: 'rows of an older build, with the lowest minimum', cap: 100, most: 12, added: 8, isOld: true },
+    { what: 'more than one transaction serves', cap: 1_000, most: 3, added: 700, people: 500 },
+  ])('L4: units are shared as if the line were gone over one by one: $what', async (line) => {
+    const { cap, most, added, isOld = false, people = 240 } = line;
+    const scene = await soldOut({ capPerCustomer: cap });
+    const random = seededRandom(most);
+    const upTo = (limit: number) => 1 + Math.floor(random() * limit);
+    await scene.askFor(
+      Array.from({ length: people }, () => {
+        // Those of an older build want all or nothing, most of them much, so that they can hide the few who want one.
+        const quantity = isOld ? (random() < 0.1 ? 1 : 4 + upTo(most - 4)) : upTo(most);
+        return { quantity, atLeast: isOld ? quantity : upTo(quantity) };
+      }),
+    );
+    if (isOld) {
+      const tickets = (await scene.rows()).filter(() => random() < 0.5).map(({ ticket }) => ticket);
+      await deps.db.change('UPDATE waitlist SET at_least = 1 WHERE sale_id = ? AND ticket IN (?)', [
+        toBytes(scene.saleId),
+        tickets,
+      ]);
+    }
+    let served = 0;
+    for (let turn = 0; turn < 12; turn++) {
+      const before = await scene.rows();
+      const units = upTo(added);
+      let left = (await scene.available()) + units;
+      let offers = 0;
+      const expected = before.map((row) => {
+        const taken = Math.min(row.quantity, left);
+        if (row.state !== 'waitlisted' || taken < row.atLeast || taken === 0) return row;
+        if (offers === rowsPerTransaction) return row;
+        left -= taken;
+        offers++;
+        return { ...row, state: 'allocated', units: taken };
+      });
+      served += offers;
+      await scene.add(units);
+      expect(await scene.rows()).toEqual(expected);
+      expect(await scene.available()).toBe(left);
+    }
+    expect(served).toBeGreaterThan(10);
+  });
+
+  test('L4: is not gone over when a unit comes back that others can use', async () => {
+    const scene = await soldOut({ capPerCustomer: 5 });
+    for (let n = 0; n < 6; n++) await scene.ask(500, 2);
+    const [small] = await scene.ask(3, 1);
+    const found: (string | undefined)[] = [];
+    const read = async (what: (sql: Pick<Sql, 'rows'>) => Promise<Waiting[] | undefined>) =>
+      rowsReadBy(deps.db, async (sql) => {
+        found.push((await what(sql))?.[0]?.reservationId);
+      });
+    const inTurn = { atLeastUpTo: 1, behind: undefined };
+    expect(await read((sql) => readWaiting(sql, scene.saleId, 125, inTurn))).toBeGreaterThan(3_000);
+    const few = await read((sql) => readFitting(sql, scene.saleId, 1, 125, undefined));
+    expect(few).toBeLessThan(30);
+    expect(found).toEqual([small?.reservationId, small?.reservationId]);
+    expect(await read(async (sql) => void (await canServeLine(sql, scene.saleId, 1)))).toBeLessThan(10);
   });
 
   test('L4: is refused when it comes if the sale has fewer units', async () => {

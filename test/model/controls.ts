@@ -400,6 +400,7 @@ export const controls: readonly Control[] = [
       inModule(() => import('#reservation/reservation.store.ts'), {
         readWaiting: (real) => (tx, saleId, _, part) =>
           real(tx, saleId, 1, part && { ...part, atLeastUpTo: Number.MAX_SAFE_INTEGER }),
+        readFitting: () => async () => undefined,
       }),
     ],
     caughtBy: ['I9', 'I11'],
@@ -416,6 +417,8 @@ export const controls: readonly Control[] = [
           return offers.map((offer) => ({ ...offer, waiting: turned(offer.waiting) }));
         },
       }),
+      // Otherwise no more of them are read than the units can serve.
+      inModule(() => import('#reservation/reservation.store.ts'), { readFitting: () => async () => undefined }),
     ],
     caughtBy: ['order'],
   },
