@@ -291,7 +291,10 @@ export function listCustomers(
   );
 }
 
-/** What some customers have in a sale, by state. */
+/**
+ * What some customers have in a sale, by state. The index is named because the optimizer may go over a table of a hundred
+ * thousand rows rather than look up five hundred customers.
+ */
 export function sumByCustomer(
   sql: Reads,
   saleId: SaleId,
@@ -300,7 +303,8 @@ export function sumByCustomer(
   if (customerIds.length === 0) return Promise.resolve([]);
   return sql.rows(
     `SELECT customer_id AS customerId, state, COUNT(*) AS count, CAST(SUM(units) AS SIGNED) AS units
-     FROM reservations WHERE customer_id IN (?) AND sale_id = ? GROUP BY customer_id, state`,
+     FROM reservations FORCE INDEX (reservations_nth)
+     WHERE customer_id IN (?) AND sale_id = ? GROUP BY customer_id, state`,
     [customerIds, toBytes(saleId)],
   );
 }

@@ -175,7 +175,7 @@ export async function readItems(sql: Sql, purchaseIds: readonly PurchaseId[]): P
     priceMinor: number;
   }>(
     `SELECT purchase_id AS purchaseId, reservation_id AS reservationId, sale_id AS saleId, units,
-       price_minor AS priceMinor FROM purchase_items WHERE purchase_id IN (?)`,
+       price_minor AS priceMinor FROM purchase_items FORCE INDEX (PRIMARY) WHERE purchase_id IN (?)`,
     [purchaseIds.map(toBytes)],
   );
   return rows.map(({ purchaseId, reservationId, saleId, ...row }) => ({

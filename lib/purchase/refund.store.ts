@@ -65,7 +65,7 @@ const refundColumns = `r.purchase_id AS purchaseId, r.refund_key AS refundKey, r
 export async function readRefunds(sql: Sql, purchaseIds: readonly PurchaseId[]): Promise<RefundRow[]> {
   if (purchaseIds.length === 0) return [];
   const rows = await sql.rows<StoredRefund>(
-    `SELECT ${refundColumns} FROM refunds r WHERE r.purchase_id IN (?) ORDER BY r.created_at_ms`,
+    `SELECT ${refundColumns} FROM refunds r FORCE INDEX (PRIMARY) WHERE r.purchase_id IN (?) ORDER BY r.created_at_ms`,
     [purchaseIds.map(toBytes)],
   );
   return rows.map(refundOf);

@@ -787,7 +787,7 @@ export async function endReservations(
   if (rows.length === 0) return;
   const ids = rows.map((row) => toBytes(row.reservationId));
   const moved = await tx.change(
-    `UPDATE reservations SET state = ?, reason = ?, version = version + 1
+    `UPDATE reservations FORCE INDEX (PRIMARY) SET state = ?, reason = ?, version = version + 1
      WHERE id IN (?) AND state IN (?) AND ${endGuards.notBeingPaid}`,
     [to, reason, ids, statesBefore(to)],
   );

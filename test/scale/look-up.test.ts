@@ -66,9 +66,25 @@ function heapHeld(): number {
 
 const page = { limit: 100, cursor: undefined };
 
-test(`a page of a list of ${count} reads a page`, async () => {
+// A part of a file is made of pages of 500.
+test.each([100, 500])(`a page of %d of a list of ${count} reads a page`, async (limit) => {
   for (const lookUp of [lookUpReservations, lookUpCustomers]) {
-    expect(await rowsReadBy(deps.db, (db) => lookUp({ db }, saleId, page))).toBeLessThan(20 * page.limit);
+    expect(await rowsReadBy(deps.db, (db) => lookUp({ db }, saleId, { ...page, limit }))).toBeLessThan(20 * limit);
+  }
+});
+
+test('a page of 500 reads a page whatever the server believes of the size of the tables', async () => {
+  for (const believed of [0, 1_000, 30_000, count]) {
+    await deps.db.change(
+      `UPDATE mysql.innodb_table_stats SET n_rows = ?, clustered_index_size = 1 + ? DIV 100
+       WHERE database_name = DATABASE() AND table_name IN ('reservations', 'customers')`,
+      [believed, believed],
+    );
+    for (const table of ['reservations', 'customers']) await deps.db.change(`FLUSH TABLE ${table}`);
+    for (const lookUp of [lookUpReservations, lookUpCustomers]) {
+      const read = await rowsReadBy(deps.db, (db) => lookUp({ db }, saleId, { ...page, limit: 500 }));
+      expect(read).toBeLessThan(20 * 500);
+    }
   }
 });
 
