@@ -1,7 +1,7 @@
 /**
  * A function of the suite `scale`, in a process of its own: carries out one verb on one sale or many, with one message at a time,
- * and says how long it took, what it needed, and whom it told. Queue and bus are kept in memory and take no time; the
- * provider answers at once.
+ * and says how long it took, what it needed, and whom it told. Queues lie in files, outside its memory; they and
+ * the bus take no time. The provider answers at once.
  *
  * A verb that pays all the while has a second process, as the pay worker, which gets one batch after the other (`isPayer`).
  *
@@ -23,6 +23,7 @@ import { type PaymentGateway, paymentGateway } from '#purchase/payment-gateway.t
 import { PayCommand } from '#purchase/purchase.shapes.ts';
 import { ReconcileTrigger, reconcileOnTrigger } from '#reconcile/reconcile.ts';
 import { observed } from './long-sale.ts';
+import { OutsideQueue } from './outside-queue.ts';
 import { cpuMsOf, waitedMs } from './processor-time.ts';
 import { type Run, verbs } from './scale-verbs.ts';
 import { median } from './statistics.ts';
@@ -85,7 +86,7 @@ const mysqlUrl = registry['mysql/main'] ?? '';
 const plain = openUnhurried(mysqlUrl);
 const { db, extremes } = observed(openDb(mysqlUrl));
 
-const queues = new Map<string, object[]>();
+const queues = new Map<string, OutsideQueue>();
 /** The most messages that have waited for the function `advance` at once. */
 let mostWaited = 0;
 const told = { count: 0, high: 0, low: 0 };
@@ -114,8 +115,9 @@ const deps: Deps = openDeps(registry, {
   db,
   queue: (queue) => {
     const waiting = queueOf(queue);
-    // A queue outside does not fill the function's memory.
-    const keep = (body: unknown) => void (waiting.length < messagesKept && waiting.push(body as object));
+    const keep = (body: unknown): void => {
+      if (waiting.length < messagesKept) waiting.push(body as object);
+    };
     return {
       url: registry[`queue/${queue}`] ?? '',
       send: async ({ body, delaySeconds }) => void (delaySeconds || keep(body)),
@@ -158,9 +160,9 @@ function note(event: BusEvent, detail: object): void {
   }
 }
 
-function queueOf(name: string): object[] {
-  const waiting = queues.get(name) ?? [];
-  queues.set(name, waiting);
+function queueOf(queue: string): OutsideQueue {
+  const waiting = queues.get(queue) ?? new OutsideQueue();
+  queues.set(queue, waiting);
   return waiting;
 }
 
@@ -198,7 +200,7 @@ async function deliver<T>(
 async function pay(): Promise<number> {
   let paid = 0;
   for (;;) {
-    const payments = queues.get('purchases')?.splice(0, purchasesPerBatch) ?? [];
+    const payments = queueOf('purchases').take(purchasesPerBatch);
     if (payments.length === 0) return paid;
     await (verbs[name]?.paysApart ? paidApart(payments) : payBatch(payments));
     paid += payments.length;
@@ -226,7 +228,7 @@ async function paidApart(payments: readonly object[]): Promise<void> {
 
 async function carry(): Promise<void> {
   for (;;) {
-    const reconciling = queues.get('reconcile')?.shift();
+    const reconciling = queueOf('reconcile').shift();
     mostWaited = Math.max(mostWaited, queueOf('advance').length);
     const advancing = queueOf('advance').shift();
     if (reconciling) await deliver(reconcileOnTrigger, [ReconcileTrigger.parse(reconciling)]);
