@@ -83,6 +83,8 @@ beforeAll(async () => {
     const [line, sent] = reserve(situation);
     await api.call(line, { ...sent, token: bob.token, json: { quantity: 1 } });
   }
+  // The mirror learns what was changed behind its back from the first list that shows it.
+  await api.call('GET /reservations', { token: ada.token });
   await api.call(`POST /sales/${sale.paused}/pause`, { token: operator });
   await api.call(`POST /sales/${sale.cancelled}/cancel`, { token: operator });
   await eventsArrived();
